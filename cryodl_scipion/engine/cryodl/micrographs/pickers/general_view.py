@@ -9,15 +9,13 @@ import numpy as np
 import torch
 
 from ...contract import TrainPickerConfig, counted
-from ...core.geometry import map_positions, resampled_shape
-from ...core.tiles import resized_image
+from ...core.geometry import map_positions
 from ...io.model import find_model, read_model
-from ..normalize import Prepared
 from . import load_network, picker_method
 from .crops import LabelledImage
 from .labels import Labels, label_kind, load_labelled
 from .method import PickerMethod
-from .predict import Picker
+from .predict import Picker, at_scale
 from .thresholds import Expectation, expected_counts
 
 # Noise and the gaps between crowded particles look a little like particles of the other sign, to middling scores. So
@@ -91,17 +89,10 @@ def general_candidates(images: typing.Sequence[LabelledImage], diameter: float) 
     )
     picker.spares_outliers, found = True, []
     for image in images:
-        scaled = _scaled(image, method.working_diameter / diameter)
+        scaled = at_scale(image, method.working_diameter / diameter)
         yx, scores = picker.candidates_prepared(scaled, card["minimum_distance"] * method.working_diameter)
         found.append((map_positions(yx, scaled.image.shape, image.image.shape), scores))
     return found
-
-
-def _scaled(image: Prepared | LabelledImage, factor: float) -> Prepared | LabelledImage:
-    if abs(factor - 1) < 0.01:
-        return image
-    shape = resampled_shape(image.image.shape, factor)
-    return Prepared(resized_image(image.image.float(), shape), resized_image(image.valid.float(), shape) > 0.5, shape)
 
 
 def seen_contrast(images: typing.Sequence[LabelledImage], diameter: float) -> ContrastFound:

@@ -80,6 +80,7 @@ def hold_back(
     is chosen, with the ranks of particles as if all images were looked at: those with most clicks are."""
     every, images = len(images), sorted(images, key=lambda image: -len(image.positives))[:MOST_IMAGES]
     alone = task_of(images)
+    alone.scales = (1.0,)  # as the general model picks
     scores = calibrate(alone.corrected_candidates(images).raw, general["calibration"])
     sure = bool((scores**2).sum() > SURE * scores.sum())
     keeps = sure or sum(len(image.certain) for image in images) < 2 * MIN_PARTICLES  # clicks alone would say little
@@ -100,14 +101,15 @@ def hold_back(
         steps = min(config.steps or task.default_steps, MOST_STEPS)
         fit_task(task, dataclasses.replace(config, steps=steps), folder / name, device, seed=seed)
         for learnt, judged in enumerate((alone, task)):
-            ranks[learnt, half == number], among[learnt, half == number] = judged.box_ranks(held)
-            hits[learnt].append(judged.hits(held))
+            found = judged.candidates(held)
+            ranks[learnt, half == number], among[learnt, half == number] = judged.box_ranks(held, found)
+            hits[learnt].append(judged.hits(held, found))
     # which of its picks come first says nothing: they were corrected because they are picks
     floor, sign = max(1, (way == LEFT) * sum(len(image.machine) for image in images)), np.where(kind == 2, -1, 1)
     before, after = sign * np.log(np.clip(ranks, floor, 1 + among.max()))
     gain, error = _mean_and_error(before - after, _weights(alone, images, kind))
     boxes = alone.box_hits(images if way == CLICKS else [])
-    found = calibrate(boxes.raw[boxes.hit], general["calibration"])
+    marked = calibrate(boxes.raw[boxes.hit], general["calibration"])
     # Picks left alone teach beyond an error. Clicks teach unless half of them clearly harm: each of 16 simulated sets
     # with 20 boxes has a larger F1 at its best threshold after them, six of these with a gain below 0.
     ground = sum(int(image.usable.sum()) for image in images)
@@ -123,7 +125,7 @@ def hold_back(
         "these micrographs, and not upside down; to learn from them nevertheless, train without --start-from."
     )
     told = HeldBack(len(kind), way, gain, error, learns, not learns and (wrong or keeps), (warning,) * wrong)
-    part, counts = every / len(images), _counts(scores, found)
+    part, counts = every / len(images), _counts(scores, marked)
     return told, dataclasses.replace(
         merge(hits[learns]), ranks=part * ranks[int(learns), kind == 0], counts=tuple(part * count for count in counts)
     )

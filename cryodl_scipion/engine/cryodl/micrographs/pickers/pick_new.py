@@ -96,6 +96,7 @@ def _picker(model: Path, settings: PickSettings, run: Run) -> tuple[predict.Pick
     )
     picker.spares_outliers = settings.general
     picker.gains = tuple(card.get("gains", picker.gains))
+    picker.scales = tuple(card.get("scales", picker.scales))
     return picker, card
 
 

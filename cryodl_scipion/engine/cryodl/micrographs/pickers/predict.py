@@ -10,7 +10,8 @@ import torch.nn.functional as F
 
 from ...contract import particle_size_problem
 from ...core.calibration import calibrate
-from ...core.geometry import inside, map_positions, values_at
+from ...core.geometry import inside, map_positions, resampled_shape, values_at
+from ...core.tiles import resized_image
 from ..normalize import Measured, Prepared, prepare_micrograph
 from ..tiled import TiledNetwork
 from .thresholds import Narrow, lower_narrow
@@ -33,12 +34,14 @@ class Picker(TiledNetwork):
     typical_size: widest extent of the set's particles over the diameter that micrographs are rescaled for; None as long
     as it is not known, and then all widths count alike. spares_outliers: whether dirt and ice are no candidates, for a
     general model, which does not know what the particles look like. seen: candidates with raw scores by file, contrast
-    and diameter, of files that were asked before they are picked."""
+    and diameter, of files that were asked before they are picked. scales: of the working size, at which the network
+    looks; the log odds are their mean."""
 
     calibration: tuple[float, ...] = (1.0, 0.0)
     narrow: Narrow | None = None
     typical_size: float | None = None
     spares_outliers: bool = False
+    scales: tuple[float, ...] = (1.0,)
     seen: dict[tuple[typing.Any, ...], tuple[np.ndarray, np.ndarray]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -101,6 +104,14 @@ class Picker(TiledNetwork):
             keep &= heights <= OUTLIER * max(0.0, float(np.median(heights[raw >= SURE])))
         return yx[keep], calibrate(raw[keep], self.calibration), sizes[keep]
 
+    def output(self, prepared: Measured) -> torch.Tensor:
+        own = super().output(prepared)
+        if self.scales == (1.0,):
+            return own
+        others = [super(Picker, self).output(at_scale(prepared, scale))[0] for scale in self.scales if scale != 1]
+        odds = torch.stack([own[0], *(resized_image(one, own[0].shape) for one in others)]).mean(0)
+        return torch.cat([odds[None], own[1:]])
+
     def score_map(self, prepared: Measured) -> torch.Tensor:
         """Raw scores (h/stride, w/stride) of a prepared micrograph."""
         return self.method.scores(self.output(prepared)[None])[0, 0]
@@ -127,3 +138,12 @@ def check_particle_fits(shape: tuple[int, ...], pixel_size: float, diameter: flo
     """Raises ValueError if the particle is not clearly smaller than the micrograph, or hardly larger than a pixel."""
     if problem := particle_size_problem(diameter, pixel_size, min(shape)):
         raise ValueError(problem)
+
+
+def at_scale(prepared: typing.Any, factor: float) -> typing.Any:
+    """A prepared micrograph or LabelledImage at another working size; as it is where that is nearly the same."""
+    if abs(factor - 1) < 0.01:
+        return prepared
+    shape = resampled_shape(prepared.image.shape, factor)
+    image, valid = (resized_image(pixels.float(), shape) for pixels in (prepared.image, prepared.valid))
+    return Prepared(image, valid > 0.5, shape)
