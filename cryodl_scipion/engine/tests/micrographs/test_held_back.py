@@ -20,7 +20,7 @@ from cryodl.micrographs.pickers import held_back, picker_method
 from cryodl.micrographs.pickers.card import training_summary
 from cryodl.micrographs.pickers.crops import LabelledImage
 from cryodl.micrographs.pickers.held_back import CLICKS, LEFT, HeldBack, hold_back
-from cryodl.micrographs.pickers.pick_new import _picker
+from cryodl.micrographs.pickers.predict import load_picker
 from cryodl.micrographs.pickers.train import Hits, PickerTask
 from cryodl.micrographs.pickers.unet import UNetPicker
 
@@ -254,8 +254,7 @@ def test_a_training_that_ruins_the_general_model_leaves_it_as_it_is(tmp_path, ra
     weights, general = (read_model(folder)[1] for folder in (tmp_path / "model", find_model("general", "picker")))
     assert ("gains" in card) is learns, "the general model knows dirty micrographs"
     assert card["scales"] == (list(UNetPicker.scales) if learns else [1.0]), "as it was judged"
-    told = types.SimpleNamespace(general=False, device=torch.device("cpu"))
-    picker, _ = _picker(tmp_path / "model", told, told)
+    picker, _ = load_picker(tmp_path / "model", torch.device("cpu"), spares_outliers=False)
     assert picker.scales == tuple(card["scales"])
     if not learns:
         assert card["name"] == "model" and "as it is" in result.outputs["stop_reason"]

@@ -154,7 +154,7 @@ class PickerTask(NetworkTask):
     def box_hits(self, items: typing.Sequence[LabelledImage]) -> Hits:
         """Hits of the labelled boxes themselves: the highest raw score within the match distance of each."""
         picker = self._picker()
-        stride, reach = picker.dense.stride, MATCH_RADII * self.method.working_diameter / 2
+        stride, reach = picker.network.stride, MATCH_RADII * self.method.working_diameter / 2
         hit, raw = [], []
         for item in items:
             scores = picker.score_map(item).numpy()
@@ -166,9 +166,7 @@ class PickerTask(NetworkTask):
                     raw.append(scores[max(low[0], 0) : high[0], max(low[1], 0) : high[1]].max())
         return Hits(np.array(hit, bool), np.array(raw, float), sum(hit))
 
-    def box_ranks(
-        self, items: typing.Sequence[LabelledImage], found: typing.Sequence[typing.Any]
-    ) -> tuple[np.ndarray, int]:
+    def box_ranks(self, items: typing.Sequence[LabelledImage], found: list[typing.Any]) -> tuple[np.ndarray, int]:
         """(n,) rank, the last of equals, among all candidates on the usable parts of the images of the best one at each
         particle, then at each background box of an image; infinite where there is none. And the number of them. found:
         of `candidates`."""
