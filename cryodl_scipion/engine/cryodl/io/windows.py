@@ -41,8 +41,7 @@ def open_figure(title: str, size: tuple[float, float], what: str, ways_out: str)
 
 
 def show_until_closed(window: typing.Any) -> None:
-    """Show a KeyWindow, without matplotlib's own keys, and return when it is closed. The figure itself does not keep
-    the window, and its keys, alive."""
+    """Show a KeyWindow, which its figure does not keep alive, without matplotlib's keys; return when it is closed."""
     canvas = window.figure.canvas
     if canvas.manager.key_press_handler_id is not None:
         canvas.mpl_disconnect(canvas.manager.key_press_handler_id)

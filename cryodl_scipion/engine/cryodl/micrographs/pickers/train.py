@@ -167,9 +167,8 @@ class PickerTask(NetworkTask):
         return Hits(np.array(hit, bool), np.array(raw, float), sum(hit))
 
     def box_ranks(self, items: typing.Sequence[LabelledImage], found: list[typing.Any]) -> tuple[np.ndarray, int]:
-        """(n,) rank, the last of equals, among all candidates on the usable parts of the images of the best one at each
-        particle, then at each background box of an image; infinite where there is none. And the number of them. found:
-        of `candidates`."""
+        """(n,) rank, the last of equals, of the best candidate at each particle, then at each background box of it,
+        among all on usable parts; infinite where there is none. And the number of these. found: of `candidates`."""
         best, every = [], []
         for item, (yx, raw, _) in zip(items, found):
             usable, boxes = values_at(item.usable.numpy(), yx), np.concatenate([item.positives, item.negatives])
