@@ -167,7 +167,7 @@ class PickerTask(NetworkTask):
         return Hits(np.array(hit, bool), np.array(raw, float), sum(hit))
 
     def box_ranks(self, items: typing.Sequence[LabelledImage], found: list[typing.Any]) -> tuple[np.ndarray, int]:
-        """(n,) rank, the last of equals, of the best candidate at each particle, then at each background box of it,
+        """(n,) rank, the last of equals, of the best candidate at each particle, then at each background box by image,
         among all on usable parts; infinite where there is none. And the number of these. found: of `candidates`."""
         best, every = [], []
         for item, (yx, raw, _) in zip(items, found):
