@@ -46,15 +46,16 @@ def compare(tmp_path, monkeypatch):
 
     def run(images, given, before, learnt, missed=0.0, found=99, seen=0.0):
         """seen: score of all that the general model finds."""
-        taught, held = [], []
+        taught, held, run.scales = [], [], []
 
         def task_of(training):
             task = types.SimpleNamespace(
-                trained=False, default_steps=250, method=types.SimpleNamespace(working_diameter=32)
+                trained=False, default_steps=250, scales=(0.8, 1.0), method=types.SimpleNamespace(working_diameter=32)
             )
 
             def box_ranks(out, _):
                 held.append(out)
+                run.scales.append(task.scales)
                 ranks = [before(image) for image in out]
                 if task.trained:
                     ranks = [learnt(training, image, rank) for image, rank in zip(out, ranks)]
@@ -100,7 +101,8 @@ def test_each_box_is_held_back_once_and_never_learnt_meanwhile(compare, tmp_path
         and len(taught) == 2
         and (tmp_path / "half_1").is_dir()
     )
-    halves = held[::2]
+    assert compare.scales == 2 * [(1.0,), (1.0,), (0.8, 1.0)], "scales judge nothing: both look at one alike"
+    halves = held[::3]
     assert sorted(rows(halves[0], "positives") + rows(halves[1], "positives")) == rows(images, "positives")
     own = [("a", *yx) for yx in images[0].negatives[:2].tolist()]
     assert sorted(rows(halves[0], "negatives") + rows(halves[1], "negatives")) == sorted(own)
