@@ -55,7 +55,6 @@ def compare(tmp_path, monkeypatch):
 
             def box_ranks(out, _):
                 held.append(out)
-                run.scales.append(task.scales)
                 ranks = [before(image) for image in out]
                 if task.trained:
                     ranks = [learnt(training, image, rank) for image, rank in zip(out, ranks)]
@@ -63,7 +62,7 @@ def compare(tmp_path, monkeypatch):
 
             candidates = types.SimpleNamespace(missed=missed, raw=np.full(50, seen))
             task.box_ranks, task.corrected_candidates = box_ranks, lambda images: candidates
-            task.candidates = lambda out: out
+            task.candidates = lambda out: run.scales.append(task.scales)
             task.hits = lambda out, _: Hits(np.zeros(0, bool), np.zeros(0), sum(len(im.positives) for im in out))
             task.box_hits = lambda images: Hits(*scored(images, found), 0)
             taught.append(training)

@@ -82,8 +82,8 @@ def hold_back(
     alone = task_of(images)
     alone.scales = one = (1.0,)  # as the general model picks
     scores = calibrate(alone.corrected_candidates(images).raw, general["calibration"])
-    sure = bool((scores**2).sum() > SURE * scores.sum())
-    keeps = sure or sum(len(image.certain) for image in images) < 2 * MIN_PARTICLES  # clicks alone would say little
+    few = sum(len(image.certain) for image in images) < 2 * MIN_PARTICLES  # clicks alone would say little
+    keeps = few or bool((scores**2).sum() > SURE * scores.sum())
     way = LEFT if keeps and any(len(image.machine) for image in images) else CLICKS
     images = [taught(image, way) for image in images]
     # of each click: 0 a particle that the user is certain of, 1 a pick that he left alone, 2 background
@@ -102,7 +102,8 @@ def hold_back(
         steps = min(config.steps or task.default_steps, MOST_STEPS)
         fit_task(task, dataclasses.replace(config, steps=steps), folder / name, device, seed=seed)
         for learnt, (judged, scales) in enumerate(((alone, one), (task, one), (task, task.scales))):
-            judged.scales, found = scales, judged.candidates(held)
+            judged.scales = scales
+            found = judged.candidates(held)
             ranks[learnt, half == number], among[learnt, half == number] = judged.box_ranks(held, found)
             hits[learnt].append(judged.hits(held, found))
     # which of its picks come first says nothing: they were corrected because they are picks

@@ -37,8 +37,7 @@ class Picker(TiledNetwork):
     typical_size: widest extent of the set's particles over the diameter that micrographs are rescaled for; None as long
     as it is not known, and then all widths count alike. spares_outliers: whether dirt and ice are no candidates, for a
     general model, which does not know what the particles look like. seen: candidates with raw scores by file, contrast
-    and diameter, of files that were asked before they are picked. scales: of the working size, at which the network
-    looks; the log odds are their mean."""
+    and diameter, of files that were asked before they are picked. scales: of the working size; log odds are means."""
 
     calibration: tuple[float, ...] = (1.0, 0.0)
     narrow: Narrow | None = None

@@ -124,8 +124,7 @@ class PickerTask(NetworkTask):
         picker, found = self._picker(), []
         for item in items:
             picker.typical_size, own = item.size, item.size or 1.0
-            distance = self.minimum_distance * self.method.working_diameter * own
-            yx, raw, wide = picker.sized_candidates(item, distance)
+            yx, raw, wide = picker.sized_candidates(item, self.minimum_distance * self.method.working_diameter * own)
             found.append((yx, raw, wide / own))
         return found
 
