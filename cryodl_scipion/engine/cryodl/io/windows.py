@@ -40,11 +40,11 @@ def open_figure(title: str, size: tuple[float, float], what: str, ways_out: str)
     )
 
 
-def show_until_closed(figure: typing.Any) -> None:
-    """Show a window, without matplotlib's own keys, and return when it is closed."""
-    manager = figure.canvas.manager
-    if manager.key_press_handler_id is not None:
-        figure.canvas.mpl_disconnect(manager.key_press_handler_id)
+def show_until_closed(window: typing.Any) -> None:
+    """Show a KeyWindow, which its figure does not keep alive, without matplotlib's keys; return when it is closed."""
+    canvas = window.figure.canvas
+    if canvas.manager.key_press_handler_id is not None:
+        canvas.mpl_disconnect(canvas.manager.key_press_handler_id)
     import matplotlib.pyplot as plt
 
     with for_a_person():

@@ -22,6 +22,7 @@ from ..io.stamps import ItemRecords, Record, stamp, stamp_of
 from ..running.runner import PROGRAM, Named, Run
 from ..simulate.pool import load_member
 from .normalize import prepare_micrograph
+from .pickers.pick_files import HEAD, other_thresholds
 from .pickers.pick_record import CANDIDATES
 from .pickers.pictures import PICTURES, draw_first
 from .pickers.predict import check_particle_fits
@@ -155,6 +156,7 @@ def pick_by_templates(config: PickConfig, named: Named, run: Run) -> PickOutputs
     records = run.each(named, "micrograph", "picked", compare, known, files.forget)
     done = [(n, p) for n, p in named if n in records]
     made = _picked(config, templates, records)
+    run.warn(*other_thresholds(folder, {name for name, _ in named}, made.threshold))
     return _said(made, draw_first(done, folder, config.pictures, config.pixel_size, templates.diameter), config, run)
 
 
@@ -178,8 +180,8 @@ def _picked(config: PickConfig, templates: Templates, records: dict[str, Record]
         threshold = threshold_by_negative(np.concatenate([scores for _, scores in found.values()]), false)
     for name, (yx, scores) in found.items():
         keep = (scores >= threshold) & inside(yx, records[name]["shape"], border)
-        title = f"cryodl: picks of {name} with a correlation of at least {score_text(threshold)}"
-        coordinates.write_coordinates(folder / f"{name}.star", yx[keep], scores[keep], title)
+        head = HEAD.format(name, score_text(threshold))
+        coordinates.write_coordinates(folder / f"{name}.star", yx[keep], scores[keep], head)
         counts[name] = int(keep.sum())
     return PickOutputs(
         folder=str(folder),

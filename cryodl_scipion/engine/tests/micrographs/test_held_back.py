@@ -20,7 +20,9 @@ from cryodl.micrographs.pickers import held_back, picker_method
 from cryodl.micrographs.pickers.card import training_summary
 from cryodl.micrographs.pickers.crops import LabelledImage
 from cryodl.micrographs.pickers.held_back import CLICKS, LEFT, HeldBack, hold_back
+from cryodl.micrographs.pickers.predict import load_picker
 from cryodl.micrographs.pickers.train import Hits, PickerTask
+from cryodl.micrographs.pickers.unet import UNetPicker
 
 
 def labelled(name, particles, background, seed=0):
@@ -44,14 +46,14 @@ def compare(tmp_path, monkeypatch):
 
     def run(images, given, before, learnt, missed=0.0, found=99, seen=0.0):
         """seen: score of all that the general model finds."""
-        taught, held = [], []
+        taught, held, run.scales = [], [], []
 
         def task_of(training):
             task = types.SimpleNamespace(
-                trained=False, default_steps=250, method=types.SimpleNamespace(working_diameter=32)
+                trained=False, default_steps=250, scales=(0.8, 1.0), method=types.SimpleNamespace(working_diameter=32)
             )
 
-            def box_ranks(out):
+            def box_ranks(out, _):
                 held.append(out)
                 ranks = [before(image) for image in out]
                 if task.trained:
@@ -60,7 +62,8 @@ def compare(tmp_path, monkeypatch):
 
             candidates = types.SimpleNamespace(missed=missed, raw=np.full(50, seen))
             task.box_ranks, task.corrected_candidates = box_ranks, lambda images: candidates
-            task.hits = lambda out: Hits(np.zeros(0, bool), np.zeros(0), sum(len(im.positives) for im in out))
+            task.candidates = lambda out: run.scales.append(task.scales)
+            task.hits = lambda out, _: Hits(np.zeros(0, bool), np.zeros(0), sum(len(im.positives) for im in out))
             task.box_hits = lambda images: Hits(*scored(images, found), 0)
             taught.append(training)
             return task
@@ -97,7 +100,8 @@ def test_each_box_is_held_back_once_and_never_learnt_meanwhile(compare, tmp_path
         and len(taught) == 2
         and (tmp_path / "half_1").is_dir()
     )
-    halves = held[::2]
+    assert compare.scales == 2 * [(1.0,), (1.0,), (0.8, 1.0)], "scales judge nothing: both look at one alike"
+    halves = held[::3]
     assert sorted(rows(halves[0], "positives") + rows(halves[1], "positives")) == rows(images, "positives")
     own = [("a", *yx) for yx in images[0].negatives[:2].tolist()]
     assert sorted(rows(halves[0], "negatives") + rows(halves[1], "negatives")) == sorted(own)
@@ -204,7 +208,7 @@ def test_few_added_particles_are_not_taught_alone(compare):
     assert (found.way, found.gain) == (LEFT, 0) and not found.learns, "what gains nothing leaves the model as it is"
 
 
-def test_ranks_count_the_candidates_that_score_higher(monkeypatch):
+def test_ranks_count_the_candidates_that_score_higher():
     method = picker_method("unet")
     image = dataclasses.replace(
         labelled("a", 2, 1), positives=np.array([[20.0, 20], [40, 40]]), negatives=np.array([[60.0, 10]])
@@ -212,18 +216,15 @@ def test_ranks_count_the_candidates_that_score_higher(monkeypatch):
     task = PickerTask(method, method.build(), [image], [image], 2, torch.device("cpu"))
     yx = np.array([*image.positives, [0, 0], *image.negatives])
     scores = np.array([0.9, 0.5, 0.8, 0.2])
-    found = [(yx, scores), (yx[:0], scores[:0]), (yx[1:] + 0.1, scores[1:] + 0.01)]
-    picker = types.SimpleNamespace(candidates_prepared=lambda item, distance: found.pop(0))
-    monkeypatch.setattr(task, "_picker", lambda: picker)
-    ranks, number = task.box_ranks([image] * 3)
+    found = [(yx, scores, scores), (yx[:0], scores[:0], scores), (yx[1:] + 0.1, scores[1:] + 0.01, scores)]
+    ranks, number = task.box_ranks([image] * 3, found)
     assert number == 7 and ranks.tolist() == [1, 5, 7, *[np.inf] * 4, 4, 6]
     allowed = torch.ones(image.usable.shape, dtype=torch.bool)
     allowed[:10, :10] = False  # the candidate at [0, 0]
-    found.append((yx, scores))
-    ranks, number = task.box_ranks([dataclasses.replace(image, allowed=allowed)])
+    ranks, number = task.box_ranks([dataclasses.replace(image, allowed=allowed)], found)
     assert number == 3 and ranks.tolist() == [1, 2, 3], "candidates on what the user left out do not count"
-    found.append((yx, np.ones(4)))
-    assert task.box_ranks([image])[0].tolist() == [4, 4, 4], "a network that tells nothing apart ranks nothing high"
+    ranks, _ = task.box_ranks([image], [(yx, np.ones(4), scores)])
+    assert ranks.tolist() == [4, 4, 4], "a network that tells nothing apart ranks nothing high"
 
 
 @pytest.mark.parametrize("boxes, elsewhere, contrast", [("063", False, "dark"), ("064", True, "bright")])
@@ -253,6 +254,9 @@ def test_a_training_that_ruins_the_general_model_leaves_it_as_it_is(tmp_path, ra
     assert said.sentence() in result.summary and not card.get("general") and card["labels"] == "boxes"
     weights, general = (read_model(folder)[1] for folder in (tmp_path / "model", find_model("general", "picker")))
     assert ("gains" in card) is learns, "the general model knows dirty micrographs"
+    assert card["scales"] == (list(UNetPicker.scales) if learns else [1.0]), "as it was judged"
+    picker, _ = load_picker(tmp_path / "model", torch.device("cpu"), spares_outliers=False)
+    assert picker.scales == tuple(card["scales"])
     if not learns:
         assert card["name"] == "model" and "as it is" in result.outputs["stop_reason"]
         assert said.gain < -said.error and all(torch.equal(weights[key], general[key]) for key in general)

@@ -69,9 +69,9 @@ def test_added_moved_and_removed_picks_are_on_the_disk_at_once(session, tmp_path
 
 
 def test_the_shown_window_lives_and_obeys_until_it_is_closed(session, monkeypatch):
-    def person(figure):
+    def person(window):
         gc.collect()  # what nothing holds is gone, and its keys are dead
-        canvas = figure.canvas
+        canvas = window.figure.canvas
         canvas.callbacks.process("key_press_event", KeyEvent("key_press_event", canvas, "n"))
 
     monkeypatch.setattr(windows, "open_figure", lambda *_: FigureCanvasAgg(Figure(figsize=(14, 9))).figure)

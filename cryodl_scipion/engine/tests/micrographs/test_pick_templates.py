@@ -179,6 +179,18 @@ def test_finished_micrographs_are_not_compared_again_and_a_changed_one_is(projec
         pick(project[0], tmp_path / "picks", particle_diameter=90.0)
 
 
+def test_earlier_picks_of_the_folder_with_another_threshold_are_named(project, tmp_path):
+    given = dict(method="templates", pictures=0, particle_diameter=110.0)
+    one = lambda name, threshold: pick_micrographs(
+        PickConfig((str(project[0] / f"mics/{name}.mrc"),), PIXEL, str(tmp_path / "out"), threshold=threshold, **given)
+    )
+    said = [
+        any("mic0" in w and "another threshold" in w for w in one(*row).warnings)
+        for row in (("mic0", 0.3), ("mic1", 0.3), ("mic1", 0.4))
+    ]
+    assert said == [False, False, True]
+
+
 def test_a_bad_micrograph_is_left_out_and_named(project, tmp_path):
     mics = tmp_path / "mics"
     mics.mkdir()

@@ -59,11 +59,12 @@ def candidates(made, image, pixel_size, diameter, distance=None):
     "shape, pixel_size, diameter",
     [((256, 320), 4.0, 120.0), ((517, 731), 2.0, 120.0), ((333, 1200), 3.0, 150.0), ((200, 260), 5.0, 100.0)],
 )
-def test_particles_are_found_where_they_are(shape, pixel_size, diameter):
+@pytest.mark.parametrize("scales", [(1.0,), UNetPicker.scales])
+def test_particles_are_found_where_they_are(shape, pixel_size, diameter, scales):
     size = diameter / pixel_size
     contrast = 4.0 * min(1.0, Method.working_diameter / size)  # binning takes noise away
     image, ground_truth = blob_micrograph(shape, spacing=1.6 * size, diameter_px=size, contrast=contrast)
-    yx, scores = candidates(picker(), image, pixel_size, diameter)
+    yx, scores = candidates(picker(scales=scales), image, pixel_size, diameter)
     yx = yx[scores > 0.5]
     gaps = np.linalg.norm(yx[:, None] - ground_truth[None], axis=2)
     assert gaps.min(0).max() < 0.12 * size  # each particle is found
@@ -71,6 +72,17 @@ def test_particles_are_found_where_they_are(shape, pixel_size, diameter):
     nearest = ground_truth[gaps.argmin(1)][gaps.min(1) < 0.12 * size]
     offset = (yx[gaps.min(1) < 0.12 * size] - nearest).mean(0)
     assert np.abs(offset).max() < 0.012 * size  # no shift, however odd the shape: half a working px is 0.02
+
+
+def test_the_log_odds_are_the_mean_of_those_at_several_scales():
+    class Wide(Detector):
+        def forward(self, x):
+            return torch.full((1, 1, x.shape[2] // 2, x.shape[3] // 2), x.shape[3] / 100)
+
+    prepared = Prepared(torch.randn(160, 160), torch.ones(160, 160, dtype=torch.bool), (160, 160))
+    scores = picker(Wide(), scales=(0.8, 1.0)).score_map(prepared)
+    assert scores.shape == (80, 80)
+    assert torch.allclose(scores, torch.sigmoid(torch.tensor((1.28 + 1.6) / 2)), atol=1e-4)
 
 
 def test_one_asymmetric_particle_is_not_mirrored_or_transposed():

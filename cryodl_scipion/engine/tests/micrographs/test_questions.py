@@ -182,9 +182,9 @@ def press(canvas, key):
 
 
 def test_the_shown_questions_take_answers_until_the_window_is_closed(session, monkeypatch):
-    def person(figure):
+    def person(window):
         gc.collect()  # what nothing holds is gone, and its keys are dead
-        press(figure.canvas, "y")
+        press(window.figure.canvas, "y")
 
     monkeypatch.setattr(asking, "open_figure", lambda *_: FigureCanvasAgg(Figure(figsize=(8.4, 9.2))).figure)
     monkeypatch.setattr(asking, "show_until_closed", person)

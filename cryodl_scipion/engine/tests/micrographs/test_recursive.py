@@ -19,29 +19,16 @@ from cryodl.micrographs.pickers.recursive import false_positives
 STEPS = 10
 
 
-class Candidates:
-    """Stands for a Picker: the same positions, best first, in every image."""
-
-    positions, scores = np.array([[50.0, 50.0], [50.0, 120.0], [120.0, 50.0], [60.0, 64.0], [150.0, 150.0]]), None
-
-    def __init__(self, *_, **calibration):
-        pass
-
-    def candidates_prepared(self, *_):
-        return self.positions, np.array([0.95, 0.9, 0.85, 0.8, 0.1])
-
-
 def test_wrong_picks_are_those_above_the_threshold_clear_of_every_label_and_known_negative(monkeypatch):
-    monkeypatch.setattr(recursive, "Picker", Candidates)
     monkeypatch.setattr(recursive, "calibrate_model", lambda task, hits: ((1.0, 0.0), 0.5, 0.0))
     item = LabelledImage(
         "a", torch.zeros(200, 200), torch.ones(200, 200, dtype=torch.bool), np.array([[50.0, 50.0]]),
         np.array([[120.0, 52.0]]),
     )  # fmt: skip
-    task = SimpleNamespace(
-        method=SimpleNamespace(working_diameter=32.0), training=[item], validation=[], networks={"picker": None},
-        device=None, minimum_distance=0.5, hits=lambda items: None,
-    )  # fmt: skip
+    yx = np.array([[50.0, 50.0], [50.0, 120.0], [120.0, 50.0], [60.0, 64.0], [150.0, 150.0]])
+    found = [(yx, np.array([0.95, 0.9, 0.85, 0.8, 0.1]), np.ones(5))]
+    method = SimpleNamespace(working_diameter=32.0)
+    task = SimpleNamespace(method=method, training=[item], validation=[], candidates=lambda items: found)
     # the first is a particle, the third a known negative, the fourth lies half on the particle, the fifth scores low
     assert false_positives(task)[0].tolist() == [[50.0, 120.0]]
 

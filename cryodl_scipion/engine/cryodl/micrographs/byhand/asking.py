@@ -117,8 +117,7 @@ class AskSession(Shown):
 
 def show_questions(session: AskSession, title: str) -> None:
     """Open the window, and return when it is closed. Raises ValueError if there is no screen for it."""
-    window = AskWindow(open_figure(title, SIZE, "window of questions", _WAYS_OUT), session)
-    show_until_closed(window.figure)  # the figure itself does not keep the window, and its keys, alive
+    show_until_closed(AskWindow(open_figure(title, SIZE, "window of questions", _WAYS_OUT), session))
 
 
 class AskWindow(KeyWindow):

@@ -42,8 +42,7 @@ HELP = (
 
 def show_pick_window(session: HandSession, title: str) -> None:
     """Open the window, and return when it is closed. Raises ValueError if there is no screen for it."""
-    window = HandWindow(open_figure(title, SIZE, "window of picks", _WAYS_OUT), session)
-    show_until_closed(window.figure)  # the figure itself does not keep the window, and its keys, alive
+    show_until_closed(HandWindow(open_figure(title, SIZE, "window of picks", _WAYS_OUT), session))
 
 
 class HandWindow(KeyWindow):

@@ -61,6 +61,8 @@ def train_picker(config: TrainPickerConfig, run: Run) -> TrainPickerOutputs:
         task = task_of(*parts)
         if held is None or held.learns:
             task, training.report, rounds = recursive.train_recursively(task, config, training.folder, device, run.seed)
+        else:
+            task.scales = (1.0,)
     own = dict(contrast=filled.contrast)  # which the labels or the user tell, also where nothing else is learnt
     card = start | own if held and held.unchanged else model_card(config, filled, split, task, training, hits)
     told = dict(recursions=[dataclasses.asdict(entry) for entry in rounds], held_back=held and dataclasses.asdict(held))

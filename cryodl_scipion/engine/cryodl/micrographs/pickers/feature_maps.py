@@ -44,7 +44,7 @@ def feature_maps(
     """Feature maps of the convolutions for the middle part of a micrograph. image: (h, w) as read. pixel_size: Å/px.
     diameter: Å, that the micrograph is rescaled for. dirt: as for prepare_micrograph. Of LAYERS convolutions at most,
     evenly spread over the network."""
-    wide, multiple = picker.method.working_diameter, picker.dense.multiple
+    wide, multiple = picker.method.working_diameter, picker.network.multiple
     prepared = picker.prepared(image, pixel_size, diameter, dirt)
     shown = cut_middle(
         prepared.image.float() * picker.method.gain(prepared), int(DIAMETERS * wide) // multiple * multiple

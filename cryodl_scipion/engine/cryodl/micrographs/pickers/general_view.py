@@ -9,15 +9,12 @@ import numpy as np
 import torch
 
 from ...contract import TrainPickerConfig, counted
-from ...core.geometry import map_positions, resampled_shape
-from ...core.tiles import resized_image
-from ...io.model import find_model, read_model
-from ..normalize import Prepared
-from . import load_network, picker_method
+from ...core.geometry import map_positions
+from ...io.model import find_model
 from .crops import LabelledImage
 from .labels import Labels, label_kind, load_labelled
 from .method import PickerMethod
-from .predict import Picker
+from .predict import at_scale, load_picker
 from .thresholds import Expectation, expected_counts
 
 # Noise and the gaps between crowded particles look a little like particles of the other sign, to middling scores. So
@@ -83,25 +80,13 @@ FEW = 200  # labels up to which they are taken for boxes, and beyond for a spars
 def general_candidates(images: typing.Sequence[LabelledImage], diameter: float) -> list[tuple[np.ndarray, np.ndarray]]:
     """Candidates of the general model on prepared images of bright protein. diameter: working px of the images. Returns
     for each (n, 2) yx px of the image and (n,) scores."""
-    folder = find_model(MODEL, "picker")
-    card, weights = read_model(folder, "picker")
-    method = picker_method(card["network"])
-    picker = Picker(
-        method, load_network(method, weights, folder), torch.device("cpu"), calibration=tuple(card["calibration"])
-    )
-    picker.spares_outliers, found = True, []
+    picker, card = load_picker(find_model(MODEL, "picker"), torch.device("cpu"), spares_outliers=True)
+    wide, found = picker.method.working_diameter, []
     for image in images:
-        scaled = _scaled(image, method.working_diameter / diameter)
-        yx, scores = picker.candidates_prepared(scaled, card["minimum_distance"] * method.working_diameter)
+        scaled = at_scale(image, wide / diameter)
+        yx, scores = picker.candidates_prepared(scaled, card["minimum_distance"] * wide)
         found.append((map_positions(yx, scaled.image.shape, image.image.shape), scores))
     return found
-
-
-def _scaled(image: Prepared | LabelledImage, factor: float) -> Prepared | LabelledImage:
-    if abs(factor - 1) < 0.01:
-        return image
-    shape = resampled_shape(image.image.shape, factor)
-    return Prepared(resized_image(image.image.float(), shape), resized_image(image.valid.float(), shape) > 0.5, shape)
 
 
 def seen_contrast(images: typing.Sequence[LabelledImage], diameter: float) -> ContrastFound:

@@ -80,9 +80,10 @@ def hold_back(
     is chosen, with the ranks of particles as if all images were looked at: those with most clicks are."""
     every, images = len(images), sorted(images, key=lambda image: -len(image.positives))[:MOST_IMAGES]
     alone = task_of(images)
+    alone.scales = one = (1.0,)  # as the general model picks
     scores = calibrate(alone.corrected_candidates(images).raw, general["calibration"])
-    sure = bool((scores**2).sum() > SURE * scores.sum())
-    keeps = sure or sum(len(image.certain) for image in images) < 2 * MIN_PARTICLES  # clicks alone would say little
+    few = sum(len(image.certain) for image in images) < 2 * MIN_PARTICLES  # clicks alone would say little
+    keeps = few or bool((scores**2).sum() > SURE * scores.sum())
     way = LEFT if keeps and any(len(image.machine) for image in images) else CLICKS
     images = [taught(image, way) for image in images]
     # of each click: 0 a particle that the user is certain of, 1 a pick that he left alone, 2 background
@@ -91,7 +92,8 @@ def hold_back(
     half = np.empty(len(kind), int)
     half[np.lexsort((np.random.default_rng((seed, 2)).random(len(kind)), kind))] = np.arange(len(kind)) % 2
     halves = np.split(half, np.cumsum([len(part) for part in kinds])[:-1])
-    ranks, among, hits = *np.empty((2, 2, len(kind))), (list[Hits](), list[Hits]())  # as it is, and taught
+    # as it is, taught, and taught as it would pick: whether to learn, those tell that look at one scale alike
+    ranks, among, hits = *np.empty((2, 3, len(kind))), (list[Hits](), list[Hits](), list[Hits]())
     for number, name in enumerate(TRIALS):
         held, rest = _halved(images, halves, number)
         task = task_of(rest)
@@ -99,22 +101,24 @@ def hold_back(
         print(f"Learning from one half of {way}, {number + 1} of 2: is it better than the general model?")
         steps = min(config.steps or task.default_steps, MOST_STEPS)
         fit_task(task, dataclasses.replace(config, steps=steps), folder / name, device, seed=seed)
-        for learnt, judged in enumerate((alone, task)):
-            ranks[learnt, half == number], among[learnt, half == number] = judged.box_ranks(held)
-            hits[learnt].append(judged.hits(held))
+        for learnt, (judged, scales) in enumerate(((alone, one), (task, one), (task, task.scales))):
+            judged.scales = scales
+            found = judged.candidates(held)
+            ranks[learnt, half == number], among[learnt, half == number] = judged.box_ranks(held, found)
+            hits[learnt].append(judged.hits(held, found))
     # which of its picks come first says nothing: they were corrected because they are picks
     floor, sign = max(1, (way == LEFT) * sum(len(image.machine) for image in images)), np.where(kind == 2, -1, 1)
-    before, after = sign * np.log(np.clip(ranks, floor, 1 + among.max()))
+    before, after = sign * np.log(np.clip(ranks[:2], floor, 1 + among[:2].max()))
     gain, error = _mean_and_error(before - after, _weights(alone, images, kind))
     boxes = alone.box_hits(images if way == CLICKS else [])
-    found = calibrate(boxes.raw[boxes.hit], general["calibration"])
+    marked = calibrate(boxes.raw[boxes.hit], general["calibration"])
     # Picks left alone teach beyond an error. Clicks teach unless half of them clearly harm: each of 16 simulated sets
     # with 20 boxes has a larger F1 at its best threshold after them, six of these with a gain below 0.
     ground = sum(int(image.usable.sum()) for image in images)
     near = np.pi * (MATCH_RADII * alone.method.working_diameter / 2) ** 2 / ground
     enough = int((kind == 0).sum()) >= FEWEST and not any(len(image.machine) for image in images)
     wrong = enough and all(
-        _beyond_chance(rank[kind == 0], count[kind == 0], near) < CHANCE for rank, count in zip(ranks, among)
+        _beyond_chance(rank[kind == 0], count[kind == 0], near) < CHANCE for rank, count in zip(ranks[:2], among)
     )
     learns = not wrong and (gain > error if way == LEFT else gain >= -2 * error)
     warning = (
@@ -123,9 +127,9 @@ def hold_back(
         "these micrographs, and not upside down; to learn from them nevertheless, train without --start-from."
     )
     told = HeldBack(len(kind), way, gain, error, learns, not learns and (wrong or keeps), (warning,) * wrong)
-    part, counts = every / len(images), _counts(scores, found)
+    part, counts, chosen = every / len(images), _counts(scores, marked), 2 * int(learns)
     return told, dataclasses.replace(
-        merge(hits[learns]), ranks=part * ranks[int(learns), kind == 0], counts=tuple(part * count for count in counts)
+        merge(hits[chosen]), ranks=part * ranks[chosen, kind == 0], counts=tuple(part * count for count in counts)
     )
 
 

@@ -21,7 +21,7 @@ class PickerMethod(abc.ABC):
     validation, or None for a cosine. ema: as learning.schedule.Schedule's. bytes_per_pixel: of memory per working px
     while the network picks in bfloat16 (measured, with a margin). needs_contamination: True if it cannot do without
     contamination boxes; they are proposed where none is given. spot_area: working px^2 that count as one particle, for
-    the prior of sparse labels."""
+    the prior of sparse labels. scales: of the working size, at which a network that few boxes taught looks."""
 
     name: str
     working_diameter: float
@@ -31,6 +31,7 @@ class PickerMethod(abc.ABC):
     ema = 0.97
     bytes_per_pixel = 160
     needs_contamination = False
+    scales: tuple[float, ...] = (1.0,)
     unlabelled_loss: typing.Any = None  # a criterion below, where labels are sparse
 
     @property

@@ -21,7 +21,7 @@ from .pick_record import AVOIDED, CANDIDATES, PickSettings
 from .size import ONE_KIND, Size
 from .thresholds import Expectation, expected_counts, threshold_of
 
-_HEAD = "cryodl: picks of {} with a score of at least {}"
+HEAD = "cryodl: picks of {} with a score of at least {}"
 _BESIDE_CARBON = 0.25  # diameters from the found edge: the film's rim is rough, and the arc through it is smooth
 
 
@@ -77,7 +77,7 @@ def other_thresholds(folder: Path, names: typing.Collection[str], threshold: flo
         for path in sorted(folder.glob("*.star"))
         if path.is_file() and path.stem not in names
     }
-    ours = lambda name, value: f"# {_HEAD.format(name, value)}"
+    ours = lambda name, value: f"# {HEAD.format(name, value)}"
     left = [n for n, head in heads.items() if head.startswith(ours(n, "")) and head != ours(n, score_text(threshold))]
     return [
         f"Picks of {some_names(left)} in {folder} have another threshold. Give all micrographs to pick alike."
@@ -141,7 +141,7 @@ class Picks:
         threshold = threshold_of(self.rule, scores, self.model_threshold) if self.given is None else self.given
         keep = scores >= threshold
         write_coordinates(
-            self.folder / f"{name}.star", yx[keep], scores[keep], _HEAD.format(name, score_text(threshold))
+            self.folder / f"{name}.star", yx[keep], scores[keep], HEAD.format(name, score_text(threshold))
         )
         self.counts[name], self.thresholds[name] = int(keep.sum()), threshold
         true = np.where(scores >= self.own, 1 - self.doubt * (1 - scores), self.doubt * scores)

@@ -12,11 +12,10 @@ from ...core.calibration import calibrate
 from ...core.geometry import inside
 from ...io.coordinates import DECIMALS, write_coordinates
 from ...io.micrographs import read_micrograph
-from ...io.model import read_model
 from ...running.runner import Named, Run
 from .. import normalize
 from ..assess.assessment import area_rows, areas_of
-from . import adaptation, load_network, pick_files, picker_method, predict, size
+from . import adaptation, pick_files, predict, size
 from .feature_maps import draw_feature_maps, feature_maps
 from .pick_record import AVOIDED, CANDIDATES, PickSettings, are_asked, note_asked, record_of, record_settings
 from .pictures import FEATURE_MAPS, forget_picks, head_words
@@ -26,7 +25,7 @@ def pick_new(
     todo: Named, config: PickConfig, model: Path, settings: PickSettings, picks: pick_files.Picks, run: Run
 ) -> PickSettings:
     """Write candidates and picks of each micrograph as it is done. Returns the settings that hold."""
-    picker, card = _picker(model, settings, run)
+    picker, card = predict.load_picker(model, run.device, settings.general)
     if picks.answered is None or settings.adapted is None:  # answers hold for scores as they were
         settings = _ask_some_micrographs(settings, todo, picker, card, picks.folder, run)
     if settings.scale is None:
@@ -86,17 +85,6 @@ def pick_new(
     missing = f"{some_names(gaps, 3)} of the pixels are not finite numbers (NaN or infinite). Large gaps get no picks."
     run.warn(*picker.notes, *[missing] * bool(gaps))
     return settings
-
-
-def _picker(model: Path, settings: PickSettings, run: Run) -> tuple[predict.Picker, typing.Mapping[str, typing.Any]]:
-    card, weights = read_model(model, "picker")
-    method = picker_method(card["network"])
-    picker = predict.Picker(
-        method, load_network(method, weights, model), run.device, calibration=tuple(card.get("calibration", (1.0, 0.0)))
-    )
-    picker.spares_outliers = settings.general
-    picker.gains = tuple(card.get("gains", picker.gains))
-    return picker, card
 
 
 def _ask_some_micrographs(

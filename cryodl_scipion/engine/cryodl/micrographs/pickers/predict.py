@@ -3,6 +3,7 @@
 
 import dataclasses
 import typing
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,9 +11,12 @@ import torch.nn.functional as F
 
 from ...contract import particle_size_problem
 from ...core.calibration import calibrate
-from ...core.geometry import inside, map_positions, values_at
+from ...core.geometry import inside, map_positions, resampled_shape, values_at
+from ...core.tiles import resized_image
+from ...io.model import read_model
 from ..normalize import Measured, Prepared, prepare_micrograph
 from ..tiled import TiledNetwork
+from . import load_network, picker_method
 from .thresholds import Narrow, lower_narrow
 
 # Candidates below this raw score are forgotten. Of 3,507 particles among the candidates of 20 simulated sets 52 scored
@@ -33,17 +37,17 @@ class Picker(TiledNetwork):
     typical_size: widest extent of the set's particles over the diameter that micrographs are rescaled for; None as long
     as it is not known, and then all widths count alike. spares_outliers: whether dirt and ice are no candidates, for a
     general model, which does not know what the particles look like. seen: candidates with raw scores by file, contrast
-    and diameter, of files that were asked before they are picked."""
+    and diameter, of files that were asked before they are picked. scales: of the working size; log odds are means."""
 
     calibration: tuple[float, ...] = (1.0, 0.0)
     narrow: Narrow | None = None
     typical_size: float | None = None
     spares_outliers: bool = False
+    scales: tuple[float, ...] = (1.0,)
     seen: dict[tuple[typing.Any, ...], tuple[np.ndarray, np.ndarray]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.prepare_network(self.method.dense(self.network))
-        self.dense = self.network
 
     def candidates(
         self, image: np.ndarray | Prepared, pixel_size: float, diameter: float, minimum_distance: float
@@ -69,16 +73,11 @@ class Picker(TiledNetwork):
         """The same for a Prepared micrograph or LabelledImage; distance and returned yx in working px."""
         return self.sized_candidates(prepared, distance)[:2]
 
-    @property
-    def tells_size(self) -> bool:
-        """Whether the network says how large the particles are."""
-        return getattr(getattr(self.network, "head", None), "out_channels", 1) > 1
-
     def sized_candidates(self, prepared: Measured, distance: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """As candidates_prepared, and (n,) the particles' widest extents over the stated diameter; NaN from a network
         that tells none."""
         output, shape = self.output(prepared), prepared.image.shape
-        stride = self.dense.stride
+        stride = self.network.stride
         grid = (output.shape[1] * stride, output.shape[2] * stride)  # the padded area that the score map covers
         # before peaks compete: what is no image may silence no particle
         padded = F.pad(
@@ -88,7 +87,7 @@ class Picker(TiledNetwork):
         cells &= _away_from_filled(prepared.valid, grid, stride, FILLED_MARGIN * self.method.working_diameter)
         yx, raw = self.method.peaks(output, distance / stride, LOWEST_RAW_SCORE, cells)
         sizes = np.full(len(yx), np.nan)
-        if self.tells_size and len(yx):
+        if getattr(getattr(self.network, "head", None), "out_channels", 1) > 1 and len(yx):
             sizes = np.exp(values_at(output[1].numpy(), yx).astype(float))
             if self.narrow and self.typical_size:
                 raw = lower_narrow(raw, sizes / self.typical_size, self.narrow)
@@ -100,6 +99,12 @@ class Picker(TiledNetwork):
             heights = values_at(prepared.bands(self.method.working_diameter).numpy(), yx)
             keep &= heights <= OUTLIER * max(0.0, float(np.median(heights[raw >= SURE])))
         return yx[keep], calibrate(raw[keep], self.calibration), sizes[keep]
+
+    def output(self, prepared: Measured) -> torch.Tensor:
+        own = super().output(prepared)
+        others = [super(Picker, self).output(at_scale(prepared, scale))[0] for scale in self.scales if scale != 1]
+        odds = torch.stack([own[0], *(resized_image(one, own[0].shape) for one in others)]).mean(0)
+        return torch.cat([odds[None], own[1:]])
 
     def score_map(self, prepared: Measured) -> torch.Tensor:
         """Raw scores (h/stride, w/stride) of a prepared micrograph."""
@@ -127,3 +132,20 @@ def check_particle_fits(shape: tuple[int, ...], pixel_size: float, diameter: flo
     """Raises ValueError if the particle is not clearly smaller than the micrograph, or hardly larger than a pixel."""
     if problem := particle_size_problem(diameter, pixel_size, min(shape)):
         raise ValueError(problem)
+
+
+def load_picker(model: Path, device: torch.device, spares_outliers: bool) -> tuple[Picker, dict[str, typing.Any]]:
+    """The Picker of a model folder, as its card says, and the card. Raises ValueError as read_model does."""
+    card, weights = read_model(model, "picker")
+    known: typing.Any = {key: tuple(card[key]) for key in ("calibration", "gains", "scales") if key in card}
+    method = picker_method(card["network"])
+    return Picker(method, load_network(method, weights, model), device, spares_outliers=spares_outliers, **known), card
+
+
+def at_scale(prepared: typing.Any, factor: float) -> typing.Any:
+    """A prepared micrograph or LabelledImage at another working size; as it is where that is nearly the same."""
+    if abs(factor - 1) < 0.01:
+        return prepared
+    shape = resampled_shape(prepared.image.shape, factor)
+    image, valid = (resized_image(pixels.float(), shape) for pixels in (prepared.image, prepared.valid))
+    return Prepared(image, valid > 0.5, shape)

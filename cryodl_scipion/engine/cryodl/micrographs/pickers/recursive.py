@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ...contract import TrainPickerConfig
+from ...core.calibration import calibrate
 from ...io.files import write_csv
 from ...learning.recipe import fit_task
 from ...learning.training import METRICS, FitReport
@@ -23,7 +24,6 @@ from ...simulate.particles import far
 from .card import calibrate_model
 from .crops import LabelledImage
 from .labels import Labels, leave_out_unlabelled_edge
-from .predict import Picker
 from .train import PickerTask, judge_candidates
 
 
@@ -154,13 +154,10 @@ def false_positives(task: PickerTask) -> list[np.ndarray]:
     usable ground, clear of every label and of the negatives that are known."""
     diameter = task.method.working_diameter
     calibration, threshold, _ = calibrate_model(task, [task.hits([item]) for item in task.validation])
-    picker = Picker(task.method, task.networks["picker"], task.device, calibration=calibration)
     found = []
-    item: typing.Any  # of the attributes that a Picker asks for
-    for item in task.training:
-        yx, scores = picker.candidates_prepared(item, task.minimum_distance * diameter)
+    for item, (yx, raw, _) in zip(task.training, task.candidates(task.training)):
         matched, judged = judge_candidates(yx, item, diameter)
-        wrong = yx[(scores >= threshold) & judged & ~matched]
+        wrong = yx[(calibrate(raw, calibration) >= threshold) & judged & ~matched]
         known = np.concatenate([item.positives, item.negatives, item.contamination])
         found.append(wrong[far(wrong, known, CLEAR * diameter)])
     return found

@@ -21,7 +21,6 @@ from ...learning.recipe import finish, fit_task
 from .card import card_validation
 from .crops import LabelledImage
 from .method import PickerMethod
-from .predict import Picker
 from .self_labels import Picked, teacher_probabilities
 from .thresholds import threshold_uncertainty
 from .train import PickerTask
@@ -95,12 +94,10 @@ def train_round(
 
 def _calibrated(task: PickerTask, teachers: typing.Sequence[Picked]) -> tuple[list[np.ndarray], tuple[float, float]]:
     """Scores (n,) of all candidates of each validation micrograph, and the (slope, offset) that they came by."""
-    picker = Picker(task.method, task.networks["picker"], task.device)
-    diameter = task.method.working_diameter
-    found = [picker.candidates_prepared(image, task.minimum_distance * diameter) for image in task.validation]
-    known = teacher_probabilities(task.validation, [yx for yx, _ in found], teachers, diameter)
-    calibration = fit_to_probabilities(np.concatenate(known), np.concatenate([raw for _, raw in found]))
-    return [calibrate(raw, calibration) for _, raw in found], calibration
+    yx, raw, _ = zip(*task.candidates(task.validation))
+    known = teacher_probabilities(task.validation, yx, teachers, task.method.working_diameter)
+    calibration = fit_to_probabilities(np.concatenate(known), np.concatenate(raw))
+    return [calibrate(one, calibration) for one in raw], calibration
 
 
 def judge_round(

@@ -44,8 +44,8 @@ class PickerTask(NetworkTask):
     of LabelledImage with one kind of labels. batch_size: crops per step, times the method's factor. pu_criterion: for
     sparse labels, one of contract.PU_CRITERIA. trained_before: whether the network knows particles already. Few boxes
     then teach it gently: its batch norm keeps the statistics of the micrographs it came from, which crops around boxes
-    do not have. minimum_distance: between two picks, in particle diameters. narrow: for lower_narrow, once it is
-    fitted."""
+    do not have. minimum_distance: between two picks, in particle diameters. scales: as Picker's. narrow: for
+    lower_narrow, once it is fitted."""
 
     example_name = "crops"
     narrow: Narrow | None = None
@@ -63,6 +63,7 @@ class PickerTask(NetworkTask):
     ) -> None:
         self.keeps_statistics = trained_before and training[0].labels == "boxes"
         self.rate = GENTLE_RATE if self.keeps_statistics else 1.0
+        self.scales = method.scales if self.keeps_statistics else (1.0,)
         self.method, self.training, self.validation, self.device = method, training, validation, device
         self.labels = training[0].labels
         # without held-out images the curve shows that something is learnt
@@ -118,27 +119,29 @@ class PickerTask(NetworkTask):
             losses.append(float(self.method.loss(output, target[None], weight[None])))
         return float(np.mean(losses))
 
-    def hits(self, items: typing.Sequence[LabelledImage]) -> Hits:
-        """Candidates on labelled images, and which of them are particles."""
-        picker = Picker(self.method, self.networks["picker"], self.device, narrow=self.narrow)
-        diameter = self.method.working_diameter
-        parts, reference = [], 0
+    def candidates(self, items: typing.Sequence[LabelledImage]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Of each image all candidates: yx (n, 2) working px, raw scores (n,), and widths (n,) as those of Hits."""
+        picker, found = self._picker(), []
         for item in items:
-            own = diameter * (item.size or 1.0)
-            picker.typical_size = item.size
-            yx, scores, wide = picker.sized_candidates(item, self.minimum_distance * own)
-            matched, judged = judge_candidates(yx, item, own)
-            parts.append((matched[judged], scores[judged], wide[judged] / (item.size or 1.0)))
+            picker.typical_size, own = item.size, item.size or 1.0
+            yx, raw, wide = picker.sized_candidates(item, self.minimum_distance * self.method.working_diameter * own)
+            found.append((yx, raw, wide / own))
+        return found
+
+    def hits(self, items: typing.Sequence[LabelledImage], found: typing.Sequence[typing.Any] = ()) -> Hits:
+        """Candidates on labelled images, and which of them are particles. found: these candidates, where known."""
+        parts, reference = [], 0
+        for item, (yx, raw, wide) in zip(items, found or self.candidates(items)):
+            matched, judged = judge_candidates(yx, item, self.method.working_diameter * (item.size or 1.0))
+            parts.append((matched[judged], raw[judged], wide[judged]))
             reference += int(values_at(item.usable.numpy(), item.positives).sum())
-        hit, raw, sizes = map(np.concatenate, zip(*parts))
-        return Hits(hit, raw, reference, sizes)
+        hit, scores, sizes = map(np.concatenate, zip(*parts))
+        return Hits(hit, scores, reference, sizes)
 
     def corrected_candidates(self, items: typing.Sequence[LabelledImage]) -> CorrectedCandidates:
         """All candidates on images, and what a user who corrected picks said of them."""
-        picker, diameter = self._picker(), self.method.working_diameter
-        reach, parts = MATCH_RADII * diameter / 2, [(np.zeros(0), *np.zeros((3, 0), bool))]
-        for item in items:
-            yx, raw = picker.candidates_prepared(item, self.minimum_distance * diameter)
+        reach, parts = MATCH_RADII * self.method.working_diameter / 2, [(np.zeros(0), *np.zeros((3, 0), bool))]
+        for item, (yx, raw, _) in zip(items, self.candidates(items)):
             left = match_picks(yx, item.machine, reach)
             certain = match_picks(yx, item.certain, reach) & ~left
             boxes = np.concatenate([item.negatives, item.contamination])
@@ -150,7 +153,7 @@ class PickerTask(NetworkTask):
     def box_hits(self, items: typing.Sequence[LabelledImage]) -> Hits:
         """Hits of the labelled boxes themselves: the highest raw score within the match distance of each."""
         picker = self._picker()
-        stride, reach = picker.dense.stride, MATCH_RADII * self.method.working_diameter / 2
+        stride, reach = picker.network.stride, MATCH_RADII * self.method.working_diameter / 2
         hit, raw = [], []
         for item in items:
             scores = picker.score_map(item).numpy()
@@ -162,12 +165,11 @@ class PickerTask(NetworkTask):
                     raw.append(scores[max(low[0], 0) : high[0], max(low[1], 0) : high[1]].max())
         return Hits(np.array(hit, bool), np.array(raw, float), sum(hit))
 
-    def box_ranks(self, items: typing.Sequence[LabelledImage]) -> tuple[np.ndarray, int]:
-        """(n,) rank, the last of equals, among all candidates on the usable parts of the images of the best one at each
-        particle, then at each background box of an image; infinite where there is none. And the number of them."""
-        picker, best, every = self._picker(), [], []
-        for item in items:
-            yx, raw = picker.candidates_prepared(item, self.minimum_distance * self.method.working_diameter)
+    def box_ranks(self, items: typing.Sequence[LabelledImage], found: list[typing.Any]) -> tuple[np.ndarray, int]:
+        """(n,) rank, the last of equals, of the best candidate at each particle, then at each background box by image,
+        among all on usable parts; infinite where there is none. And the number of these. found: of `candidates`."""
+        best, every = [], []
+        for item, (yx, raw, _) in zip(items, found):
             usable, boxes = values_at(item.usable.numpy(), yx), np.concatenate([item.positives, item.negatives])
             yx, raw = yx[usable], raw[usable]
             near = np.linalg.norm(boxes[:, None] - yx[None], axis=2) < MATCH_RADII * self.method.working_diameter / 2
@@ -177,7 +179,7 @@ class PickerTask(NetworkTask):
         return np.where(np.isinf(own), np.inf, (scores[None] >= own[:, None]).sum(1)), len(scores)
 
     def _picker(self) -> Picker:
-        return Picker(self.method, self.networks["picker"], self.device)
+        return Picker(self.method, self.networks["picker"], self.device, narrow=self.narrow, scales=self.scales)
 
 
 def closest_neighbours(images: typing.Sequence[LabelledImage], diameter: float) -> float:

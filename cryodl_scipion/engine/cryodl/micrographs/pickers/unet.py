@@ -33,6 +33,7 @@ class UNetPicker(HeatmapPicker):
 
     name = "unet"
     working_diameter = 32.0
+    scales = 0.8, 1.0, 1.25
 
     def gain(self, item: Measured) -> float:
         """Brings the strongest particle-sized features of every micrograph to the same height. A network that sees

@@ -18,8 +18,7 @@ _WAYS_OUT = (
 
 def show_annotation_window(session: Session, title: str) -> None:
     """Open the window for a Session, and return when it is closed. Raises ValueError if there is no screen for it."""
-    window = AnnotationWindow(open_figure(title, SIZE, "annotation window", _WAYS_OUT), session)
-    show_until_closed(window.figure)
+    show_until_closed(AnnotationWindow(open_figure(title, SIZE, "annotation window", _WAYS_OUT), session))
 
 
 SIZE = 14.4, 8.8  # inches
