@@ -115,7 +115,9 @@ def match_reference(
         amplitude = match.sum(0) / power.sum(0).clamp(min=1e-30)
         amplitude = torch.where(amplitude * match.sum() > 0, amplitude, 0)  # of one sign in all rings
         gains[state] = (amplitude * match - 0.5 * amplitude**2 * power).sum(1).numpy()
-    match, power = image_products(images, transforms * treated_ctf(plain, particles.ctf_state))
+    # noise of images multiplied by their CTF is, too: a product with what no CTF changed tells most
+    seen = 1 if particles.ctf_state == "multiplied" else treated_ctf(plain, particles.ctf_state)
+    match, power = image_products(images, transforms * seen)[0], image_products(images, transforms * plain)[1]
     return match.numpy() / np.sqrt(np.maximum(power.numpy(), 1e-30)), gains
 
 
@@ -280,9 +282,9 @@ def sample_notes(
         sure = better.mean() / better.std().clip(1e-30) * len(better) ** 0.5
         if sure < OWN:
             return [
-                "The other half's map fits particles no better in their own angles than with the angles exchanged "
-                f"among them ({sure:.1f} standard errors, {OWN:g} are needed): it may be a mean outline. Check that "
-                f"the angles in {particles.path} are those of its images, or assign new ones."
+                "The other half's map does not fit particles surely better in their own angles than with the angles "
+                f"exchanged among them ({sure:.2g} standard errors, {OWN:g} are needed): it may be a mean outline. "
+                f"Check that the angles in {particles.path} are those of its images, or assign new ones."
             ]
     rows = np.concatenate([np.nonzero(halves == h)[0][sample_rows((halves == h).sum(), PHASES)] for h in (1, 2)])
     read = lambda state: half_reconstructions(
