@@ -127,8 +127,9 @@ def appendItems(
         describe(output)
         return output
 
-    append = lambda output: output.copyItems(items, copyDisabled=True, doClone=False)
-    return appendToOutput(protocol, outputName, newSet, [source], append)
+    return appendToOutput(
+        protocol, outputName, newSet, [source], lambda output: output.copyItems(items, copyDisabled=True, doClone=False)
+    )
 
 
 def appendToOutput(
@@ -283,8 +284,9 @@ class ArrivingBatches(StoredSettings):
         }
         items = zip(names, getattr(config, self._ITEM + "s"))
         skipped = tuple(contract.Skipped(name, path, error.reasons.get(name, str(error))) for name, path in items)
-        result = contract.Result(command.name, empty, "", 0.0, skipped, tuple(error.warnings), nothing_made=True)
-        result.write(os.path.join(folder, protocol_base.RESULT_FILE))
+        contract.Result(command.name, empty, "", 0.0, skipped, tuple(error.warnings), nothing_made=True).write(
+            os.path.join(folder, protocol_base.RESULT_FILE)
+        )
 
     def _engineResultFiles(self) -> List[str]:
         """Those of the batches, and of a run of its own; other folders may hold very many files."""
@@ -293,10 +295,15 @@ class ArrivingBatches(StoredSettings):
         return sorted(found, key=os.path.getmtime)
 
     def _engineResults(self) -> List[contract.Result[Any]]:
-        """Without those of batches whose items others have again, since a start ended before the outputs had them."""
-        results = super()._engineResults()
-        last = {name: number for number, one in enumerate(results) for name in protocol_base.doneItems(one)}
-        return [one for n, one in enumerate(results) if all(last[name] == n for name in protocol_base.doneItems(one))]
+        """Without those of batches whose items others have again, since a start ended before the outputs had them. An
+        item without picks is in no output: it alone is done again, and the others of its batch are told as before."""
+        told, later = [], set()
+        for one in reversed(super()._engineResults()):
+            items, counts = protocol_base.doneItems(one), one.outputs.get("counts") or {}
+            again, later = items & later, items | later
+            if not again or again < items and not any(counts.get(name, 1) for name in again):
+                told.append(one)
+        return told[::-1]
 
     def _doneNames(self) -> Any:
         """Names that outputs have by now, not to be changed; of ids in the items' order."""

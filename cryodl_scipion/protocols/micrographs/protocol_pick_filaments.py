@@ -36,8 +36,9 @@ class CryodlProtPickFilaments(batches.BatchRun[contract.PickFilamentsConfig, con
         found = {name: micrograph for name, micrograph in items.items() if name in made.coordinates}
         segments = [s for name, item in found.items() for s in segmentCoordinates(made.coordinates[name], item)]
         if segments or not hasattr(self, SEGMENTS):
-            pointer, info = self.inputMicrographs, SetOfCoordinates()
-            batches.appendItems(self, SEGMENTS, pointer, segments, SetOfCoordinates, self._describe, info=info)
+            batches.appendItems(
+                self, SEGMENTS, self.inputMicrographs, segments, SetOfCoordinates, self._describe, SetOfCoordinates()
+            )
 
     def _describe(self, coordinates: SetOfCoordinates) -> None:
         config = self._config()

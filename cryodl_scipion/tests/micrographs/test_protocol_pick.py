@@ -56,6 +56,17 @@ class TestCryodlPick(PickTest):
         for labels, told in {"complete": ", validation F1 0.900", "sparse": "", "boxes": "", "own picks": ""}.items():
             with mock.patch.object(CryodlProtPick, "_modelCard", return_value=dict(card, labels=labels)):
                 self.assertIn(f"Model: fake (network unet{told})", protocol.summary(), labels)
+        with mock.patch.object(CryodlProtPick, "_modelCard", return_value=dict(card, validation=None)):
+            self.assertIn("Model: fake (network unet)", protocol.summary())
+
+    def test_the_form_tells_of_micrographs_that_were_unticked_since_a_run_began(self):
+        imported = self.importMicrographs(self.micFolder)
+        inputs = dict(self.inputs, inputMicrographs=(imported, "outputMicrographs"))
+        protocol = self.runProtocol(CryodlProtPick, inputs, useGpu=False)
+        self.assertEqual(protocol.warnings(), [])
+        with contextlib.closing(sqlite3.connect(imported.outputMicrographs.getFileName())) as file, file:
+            file.execute("UPDATE Objects SET enabled = 0 WHERE id = 2")
+        self.assertIn("Input: 1 item unticked in Scipion's table since this run began", protocol.warnings()[0])
 
     def test_of_warnings_that_differ_in_what_was_measured_the_last_is_told(self):
         protocol, told = self.pick(), "%d px of %s lie outside; measured on %d confident particles in %d micrographs."

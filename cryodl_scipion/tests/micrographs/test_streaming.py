@@ -67,6 +67,17 @@ class TestCryodlPickStreaming(CryodlTest):
         self.assertEqual(self.log(protocol)[: len(before)], before)
         self.check(protocol, 8)
 
+    def test_batches_of_which_only_empty_micrographs_are_picked_again_are_told(self):
+        """A micrograph without picks is in no output: a continued run picks it again, in a batch with later ones."""
+        protocol = self.atWork("without_picks", empty=("002.mrc",))
+        waitFor(self, protocol, lambda: len(self.log(protocol)) >= 6)
+        stopRun(self.proj, protocol)
+        waitFor(self, protocol, lambda: not protocol.isActive())
+        self.proj.launchProtocol(protocol, wait=True)
+        self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
+        told = {name for result in protocol._engineResults() for name in result.outputs.counts}
+        self.assertEqual(len(told), 8, told)
+
     def test_a_run_that_is_called_failed_but_works_is_ended_before_it_continues(self):
         with realProcesses():
             protocol = self.atWork("called_failed")
@@ -87,9 +98,11 @@ class TestCryodlPickStreaming(CryodlTest):
         self.check(protocol, 8)
 
     # ----- what the tests share
-    def atWork(self, name):
-        """A run that has picked three of eight micrographs."""
-        synthetic.writeMicrographs(os.path.join(self.data, name), 8)
+    def atWork(self, name, empty=()):
+        """A run that has picked three of eight micrographs. empty: ends of those without particles."""
+        for path in synthetic.writeMicrographs(os.path.join(self.data, name), 8):
+            if path.endswith(empty):
+                synthetic.writeMicrograph(path, 1, [])
         protocol = self.makePick(self.importMicrographs(os.path.join(self.data, name)), streamingBatchSize=2)
         os.environ["FAKE_ENGINE_SLEEP"] = "1"
         try:

@@ -232,6 +232,16 @@ def test_half_maps_of_different_scale_count_alike_and_are_told(files, tmp_path, 
     assert found[0][2].max() > 0.9
 
 
+def test_half_maps_of_very_small_values_are_compared_too(files, tmp_path):
+    """Squares of them are 0 as float32."""
+    halves = []
+    for name, factor in (("half1", 1e-21), ("half2", 1e-20)):
+        halves.append(str(tmp_path / f"{name}.mrc"))
+        write_volume(halves[-1], factor * read_volume(files[name]).data, read_volume(files[name]))
+    result = improve(files, tmp_path, map=None, half_maps=tuple(halves), output=str(tmp_path / "small.mrc"))
+    assert any("density 10 times as strong" in warning for warning in result.warnings)
+
+
 def test_half_maps_that_begin_at_different_places_are_a_warning_without_a_map_too(files, tmp_path):
     half = read_volume(files["half2"])
     moved = dataclasses.replace(half, origin_zyx=half.origin_zyx + 4, header=None)

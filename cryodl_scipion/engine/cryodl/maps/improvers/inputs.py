@@ -91,7 +91,7 @@ def read_maps(config: ImproveMapConfig, run: Run) -> tuple[Volume, list[Volume]]
 
 def _scaled_as(first: Volume, second: Volume, run: Run) -> Volume:
     """The second half-map with density as strong as that of the first, by what a blur leaves of both."""
-    spreads = [float(gaussian_filter(one.data, BLUR / one.voxels_zyx).std()) for one in (first, second)]
+    spreads = [float(gaussian_filter(one.data, BLUR / one.voxels_zyx).std(dtype=float)) for one in (first, second)]
     if max(spreads) < UNEQUAL * min(spreads):
         return second
     run.warn(
