@@ -34,8 +34,8 @@ def choose_device(device: str | None = None) -> torch.device:
         return torch.device("cpu")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if wanted == "auto":
-        local = int(os.environ.get("LOCAL_RANK", "0"))  # of several processes each takes its own
-        return torch.device(f"cuda:{local}" if count else "cpu")
+        # of several processes each takes its own
+        return torch.device(f"cuda:{int(os.environ.get('LOCAL_RANK', '0'))}" if count else "cpu")
     numbers = wanted.replace("cuda:", "").replace(",", " ").split()
     if len(numbers) != 1 or not numbers[0].isdigit():
         raise ValueError(
