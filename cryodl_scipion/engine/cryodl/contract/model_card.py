@@ -83,6 +83,7 @@ _RANGES = {
     **dict.fromkeys(("temperature", "raw_scale"), (1e-6, 1e6)),
     **dict.fromkeys(("calibration", "narrow", "gain", "gains"), (-1e6, 1e6)),
     "boundary_rule": (-5.0, 5.0),
+    "picking_scales": (0.25, 4.0),
 }
 _WORDS = {"contrast": ("dark", "bright")}
 _FROM_SOURCE = "Get the model from its source again."

@@ -254,9 +254,9 @@ def test_a_training_that_ruins_the_general_model_leaves_it_as_it_is(tmp_path, ra
     assert said.sentence() in result.summary and not card.get("general") and card["labels"] == "boxes"
     weights, general = (read_model(folder)[1] for folder in (tmp_path / "model", find_model("general", "picker")))
     assert ("gains" in card) is learns, "the general model knows dirty micrographs"
-    assert card["scales"] == (list(UNetPicker.scales) if learns else [1.0]), "as it was judged"
+    assert card["picking_scales"] == (list(UNetPicker.scales) if learns else [1.0]), "as it was judged"
     picker, _ = load_picker(tmp_path / "model", torch.device("cpu"), spares_outliers=False)
-    assert picker.scales == tuple(card["scales"])
+    assert picker.scales == tuple(card["picking_scales"])
     if not learns:
         assert card["name"] == "model" and "as it is" in result.outputs["stop_reason"]
         assert said.gain < -said.error and all(torch.equal(weights[key], general[key]) for key in general)

@@ -68,7 +68,7 @@ def model_card(
         threshold_uncertainty=uncertainty,
         calibration=list(calibration),
         minimum_distance=task.minimum_distance,
-        scales=list(task.scales),
+        picking_scales=list(task.scales),
         **({"gains": [min(gains) / GAIN, max(gains) * GAIN]} if gains else {}),
         training=training,
         validation=card_validation(merge(by_micrograph), calibration, threshold),
