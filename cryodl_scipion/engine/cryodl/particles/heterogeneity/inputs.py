@@ -263,8 +263,8 @@ def sample_notes(
 ) -> list[str]:
     """[sentence] if particles fit as well with angles exchanged, or if their half-maps agree in far finer detail with
     phases read otherwise, as is seen where defoci differ; or if phases of an optics group are not as stated. halves:
-    (n,), 1 or 2. found: of all particles. Not of images whose CTF is not known or not corrected."""
-    if particles.optics is None or particles.denoiser or not config.correct_ctf:
+    (n,), 1 or 2. found: of all particles. Images without a CTF are not asked, and of phases only where it was corrected."""
+    if particles.optics is None:
         return []
     width, side, rng = particles.box * particles.pixel_size, min(SIDE, particles.box), np.random.default_rng(0)
     one, two = (particles.subset(halves == half) for half in (1, 2))
@@ -286,6 +286,8 @@ def sample_notes(
                 f"exchanged among them ({sure:.2g} standard errors, {OWN:g} are needed): it may be a mean outline. "
                 f"Check that the angles in {particles.path} are those of its images, or assign new ones."
             ]
+    if particles.denoiser or not config.correct_ctf:
+        return []
     rows = np.concatenate([np.nonzero(halves == h)[0][sample_rows((halves == h).sum(), PHASES)] for h in (1, 2)])
     read = lambda state: half_reconstructions(
         dataclasses.replace(particles.subset(rows), ctf_state=state), halves[rows], config, device
