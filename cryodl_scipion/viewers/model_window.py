@@ -97,12 +97,11 @@ def cardLines(folder: str, run: Any = None) -> List[str]:
         ("Computed on", training.get("device")),
         None,
     ]
-    # metrics by whatever name the method gives them, without those that a picker's labels cannot tell: protocol_pick.py
+    # metrics by whatever name the method gives them; other things that were written down are not for this list
     facts += [
         (_METRICS.get(name, name.replace("_", " ").capitalize()), f"{value:.3f}")
         for name, value in validation.items()
-        if isinstance(value, float)
-        and name in {"own picks": (), "boxes": (), "sparse": ("recall",)}.get(str(card.get("labels")), (name,))
+        if isinstance(value, float) and name in contract.LABELS_TELL.get(str(card.get("labels")), (name,))
     ]
     lines = ["" if fact is None else "{:<18} {}".format(*fact) for fact in facts if fact is None or fact[1] is not None]
     for words, prefix in (("Trained on", ""), ("Validated on", "validation_")):

@@ -426,8 +426,11 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         lines = convert.pickLines(coordinates, results) if there else [self.NOTHING_YET]
         if not self._learns():
             card = self._modelCard() or {}
-            # too high of its own picks and of boxes alone, too low of sparse labels
-            f1 = (card.get("validation") or {}).get("f1") if card.get("labels") in (None, "complete") else None
+            f1 = (
+                (card.get("validation") or {}).get("f1")
+                if "f1" in contract.LABELS_TELL.get(str(card.get("labels")), ("f1",))
+                else None
+            )
             known = f"network {card.get('network')}{'' if f1 is None else f', validation F1 {f1:.3f}'}"
             return lines[:1] + sayIf(card, f"Model: {card.get('name')} ({known})") + lines[1:]
         learnt = (made for made in (r.outputs for r in results) if isinstance(made, contract.AutoPickOutputs))

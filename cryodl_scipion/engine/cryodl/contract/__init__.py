@@ -52,7 +52,7 @@ from .micrographs.training import (
     TrainGeneralPickerConfig, TrainGeneralPickerOutputs, TrainPickerConfig, TrainPickerOutputs, recursion_problems
 )
 from .model_card import (
-    CARD, FORMAT_VERSION, MICROGRAPH_DENOISER, WEIGHTS, check_model, denoises_blindly, read_card, sha256,
+    CARD, FORMAT_VERSION, LABELS_TELL, MICROGRAPH_DENOISER, WEIGHTS, check_model, denoises_blindly, read_card, sha256,
     shipped_folders
 )
 from .networks import (

@@ -86,6 +86,9 @@ _RANGES = {
     "picking_scales": (0.25, 4.0),
 }
 _WORDS = {"contrast": ("dark", "bright")}
+# Of a picker's validation, what its labels can tell; other labels tell all. F1 is too high of a network's own picks and
+# of boxes alone, too low of sparse labels.
+LABELS_TELL: typing.Dict[str, typing.Tuple[str, ...]] = {"own picks": (), "boxes": (), "sparse": ("recall",)}
 _FROM_SOURCE = "Get the model from its source again."
 
 
