@@ -82,15 +82,19 @@ class Evaluate(one_of.Way[contract.EvaluateMapConfig, contract.EvaluateMapOutput
         fscs, volume = SetOfFSCs.create(protocol._getPath()), protocol.inputVolume.get()
         frequencies, curves = protocol.getCurves()
         fscs.copyItems([fscFrom(frequencies, values, name) for name, values in curves.items()], doClone=False)
+        local = os.path.join(protocol._output(), LOCAL)
         volumes = {
-            "outputLocalResolution": (
-                os.path.join(protocol._output(), LOCAL),
-                "Local resolution in Å; 0 outside the mask.",
-            ),
-            "outputDoubt": (made.doubt or "", DOUBT),
+            "outputLocalResolution": (os.path.exists(local) and local, "Local resolution in Å; 0 outside the mask."),
+            "outputDoubt": (made.doubt, DOUBT),
         }
-        of = lambda path, comment: volumeFrom(path, volume.getSamplingRate(), ownOrigin(volume), comment)
-        return dict(outputFSCs=fscs, **{name: of(*one) for name, one in volumes.items() if os.path.exists(one[0])})
+        return dict(
+            outputFSCs=fscs,
+            **{
+                name: volumeFrom(path, volume.getSamplingRate(), ownOrigin(volume), comment)
+                for name, (path, comment) in volumes.items()
+                if path
+            },
+        )
 
     def completed(self, protocol: Any, config: contract.EvaluateMapConfig) -> contract.EvaluateMapConfig:
         # those that were written for the engine stay
