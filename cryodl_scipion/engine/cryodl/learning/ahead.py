@@ -26,7 +26,7 @@ def in_order(function: typing.Any, numbers: typing.Sequence[int], processes: int
     there is little, as in containers, fewer are computed in advance."""
     workers = processes and min(processes, MOST, len(numbers), int(shutil.disk_usage(SHARED).free / RESULTS))
     more: typing.Any = dict(prefetch_factor=WAITING, multiprocessing_context="fork", worker_init_fn=_go_on)
-    # its own generator: a loader takes a number from one, and dropout, also of a continued training, follows torch's
+    # A loader that begins draws a number: from torch's generator, a continued training would have other dropout.
     more = dict(more if workers else {}, generator=torch.Generator(), collate_fn=function, num_workers=workers)
     results = iter(torch.utils.data.DataLoader(typing.cast("typing.Any", numbers), None, **more))
     for number in numbers:

@@ -180,8 +180,9 @@ def _picked(config: PickConfig, templates: Templates, records: dict[str, Record]
         threshold = threshold_by_negative(np.concatenate([scores for _, scores in found.values()]), false)
     for name, (yx, scores) in found.items():
         keep = (scores >= threshold) & inside(yx, records[name]["shape"], border)
-        head = HEAD.format(name, score_text(threshold))
-        coordinates.write_coordinates(folder / f"{name}.star", yx[keep], scores[keep], head)
+        coordinates.write_coordinates(
+            folder / f"{name}.star", yx[keep], scores[keep], HEAD.format(name, score_text(threshold))
+        )
         counts[name] = int(keep.sum())
     return PickOutputs(
         folder=str(folder),

@@ -196,5 +196,5 @@ def _strength(signal: np.ndarray, noise: np.ndarray, mask: np.ndarray, grid: Vol
     curves = [amplitudes(data * mask, grid.voxels_zyx) for data in (signal, noise)]
     powers = [np.convolve(curve.value**2, np.ones(3) / 3, mode="same") for curve in curves]
     of_signal, of_noise = (np.interp(1 / resolution, curves[0].frequency, np.sqrt(power)) for power in powers)
-    ratio = FSC_AT_RESOLUTION / (1 - FSC_AT_RESOLUTION)  # signal over noise, in power
-    return float(of_signal / (of_noise * ratio**0.5))
+    # a FSC of c is that of signal over noise of c / (1 - c), in power
+    return float(of_signal / (of_noise * (FSC_AT_RESOLUTION / (1 - FSC_AT_RESOLUTION)) ** 0.5))

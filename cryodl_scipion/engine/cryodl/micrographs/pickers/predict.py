@@ -137,8 +137,11 @@ def check_particle_fits(shape: tuple[int, ...], pixel_size: float, diameter: flo
 def load_picker(model: Path, device: torch.device, spares_outliers: bool) -> tuple[Picker, dict[str, typing.Any]]:
     """The Picker of a model folder, as its card says, and the card. Raises ValueError as read_model does."""
     card, weights = read_model(model, "picker")
-    names = dict(calibration="calibration", gains="gains", picking_scales="scales")
-    known: typing.Any = {own: tuple(card[key]) for key, own in names.items() if card.get(key) is not None}
+    known: typing.Any = {
+        key.removeprefix("picking_"): tuple(card[key])
+        for key in ("calibration", "gains", "picking_scales")
+        if card.get(key) is not None
+    }
     method = picker_method(card["network"])
     return Picker(method, load_network(method, weights, model), device, spares_outliers=spares_outliers, **known), card
 

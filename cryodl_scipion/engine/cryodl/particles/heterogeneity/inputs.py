@@ -263,7 +263,7 @@ def sample_notes(
 ) -> list[str]:
     """[sentence] if particles fit as well with angles exchanged, or if their half-maps agree in far finer detail with
     phases read otherwise, as is seen where defoci differ; or if phases of an optics group are not as stated. halves:
-    (n,), 1 or 2. found: of all particles. Images without a CTF are not asked, and of phases only where it was corrected."""
+    (n,), 1 or 2. found: of all particles. Not of images without a CTF; of phases only where it was corrected."""
     if particles.optics is None:
         return []
     width, side, rng = particles.box * particles.pixel_size, min(SIDE, particles.box), np.random.default_rng(0)
