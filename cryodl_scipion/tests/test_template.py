@@ -320,6 +320,8 @@ class TestCryodlTemplate(CryodlTest):
                 if field:
                     self.assertEqual(runs[name].getAttributeValue(field), wanted, field)
             for name, pointers in links.items():
+                if name not in runs and Domain.getProtocols()[name].validateInstallation():
+                    continue  # its program is not here, see test_a_step_of_a_plugin_that_cannot_run_here
                 for field, wanted in pointers.items():
                     self.assertEqual(self.wordsOf(getattr(runs[name], field)), wanted, f"{name} {field}")
 
