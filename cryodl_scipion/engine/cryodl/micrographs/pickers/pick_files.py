@@ -19,7 +19,7 @@ from ..byhand.questions import Answered
 from .adaptation import HIGHEST, SAME, Adapted
 from .pick_record import AVOIDED, CANDIDATES, PickSettings
 from .size import ONE_KIND, Size
-from .thresholds import Expectation, expected_counts, threshold_of
+from .thresholds import SURE, Expectation, expected_counts, threshold_of
 
 HEAD = "cryodl: picks of {} with a score of at least {}"
 _BESIDE_CARBON = 0.25  # diameters from the found edge: the film's rim is rough, and the arc through it is smooth
@@ -46,9 +46,6 @@ UNTOLD = (
     "Precision and recall of the picks are not stated: particles are few, hardly differ from the background, or stand "
     "out as differently as dirt; there may be none. Check the picks, or train on your own labels."
 )
-# Score below which the general model, or what learnt from its picks, picks nothing where these are trusted. F1 hardly
-# depends on the threshold there (20 clear simulated sets lose 0.002 by it), and people mark fewer than there are.
-SURE = 0.6
 # Mean F1 of models that learnt from few boxes; by 50 corrections of EMPIAR-10947 565 to 917 are expected, 469 marked.
 BY_BOXES = 0.55
 # How far the truth may lie below and above what is stated. Of 37 simulated sets of three other generators precision
