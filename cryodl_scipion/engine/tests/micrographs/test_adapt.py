@@ -245,7 +245,7 @@ def test_a_size_counts_however_many_micrographs_it_took(general, monkeypatch, ag
 
 
 @pytest.mark.parametrize("found, agreement, kept", [(65.0, 0.7, True), (65.0, 0.98, False), (400.0, 0.7, False)])
-def test_only_clear_particles_are_far_narrower_than_stated(general, monkeypatch, found, agreement, kept):
+def test_only_clear_particles_are_far_narrower_than_stated(general, monkeypatch, capsys, found, agreement, kept):
     """As spots of noise did: 5,056 picks of 65 Å where 28 particles of 195 Å are."""
     size = dataclasses.asdict(Size(found, 30.0, 3))
     sized = lambda settings, *a: settings if settings.keep_diameter else dataclasses.replace(settings, size=size)
@@ -257,6 +257,7 @@ def test_only_clear_particles_are_far_narrower_than_stated(general, monkeypatch,
     assert made["picked_diameter"] == (195.0 if kept else found)
     assert any("at the given diameter" in w for w in Result.read(general / "result.json").warnings) == kept
     assert not json.loads((general / "out/pick.json").read_text())["keep_diameter"]
+    assert capsys.readouterr().out.count("Protein is dark") == 1
 
 
 def test_answers_to_the_questions_choose_the_threshold_of_the_same_run(general, monkeypatch, capsys):

@@ -114,12 +114,9 @@ def _to_pick(
     Candidates that do not hold go before anything is picked: a killed run leaves no old ones beside new ones."""
     folder, contrast = Path(config.output), settings.contrast
     changed = {name for name, path in named if has_changed(folder, name, path)}
-    replaced = (
-        {n for n, _ in named if (folder / pick_record.CANDIDATES / f"{n}.star").exists()}
-        if config.overwrite
-        else changed
-    )
+    replaced = changed
     if config.overwrite:
+        replaced = {n for n, _ in named if (folder / pick_record.CANDIDATES / f"{n}.star").exists()}
         for name, _ in named:
             forget_picks(folder, name)
     notes: list[str] = []
