@@ -134,7 +134,9 @@ def test_no_figures_are_promised_where_the_scores_tell_little(general, monkeypat
         (dict(uneven=0.5), True, False),
         (dict(uneven=0.8), False, False),  # of an older version's record
         (dict(uneven=0.8, spread=0.3), False, False),
-        (dict(uneven=0.8, spread=0.15), True, True),  # antibodies, whose views stand out differently
+        (dict(uneven=0.2, spread=0.15), True, True),
+        (dict(uneven=0.3, spread=0.15), True, False),  # fragments of half the mass among particles
+        (dict(uneven=0.8, spread=0.15), True, False),  # antibodies, whose views stand out differently
         (dict(uneven=0.6, spread=0.35), True, False),  # long particles, or look-alike lumps among particles
         (dict(uneven=0.6, spread=0.43), False, False),  # lumps of all sizes
     ],
