@@ -148,7 +148,8 @@ def test_templates_and_learning_work_on_what_came_before_an_input_s_run_failed(t
 
 
 @pytest.mark.parametrize(
-    "method, general, waits", [(NETWORK, True, True), (NETWORK, False, False), (TEMPLATES, True, False), (LEARNS, 0, True)]
+    "method, general, waits",
+    [(NETWORK, True, True), (NETWORK, False, False), (TEMPLATES, True, False), (LEARNS, 0, True)],
 )
 def test_batches_wait_for_what_the_first_one_estimates_for_all(method, general, waits):
     """Else the number of picks depends on which of two that run side by side is the first to end its estimate."""

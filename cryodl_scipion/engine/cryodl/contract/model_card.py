@@ -164,9 +164,11 @@ def _faults(card: typing.Mapping[str, typing.Any], wanted: typing.Mapping[str, t
         for key, count in _LISTS.items()
         if card.get(key) is not None and not (isinstance(card[key], list) and count in (1, len(card[key])))
     )
-    for key, words in _WORDS.items():
-        if card.get(key) is not None and card[key] not in words:
-            yield f"{key} is {card[key]!r}; it must be {' or '.join(words)}"
+    yield from (
+        f"{key} is {card[key]!r}; it must be {' or '.join(words)}"
+        for key, words in _WORDS.items()
+        if card.get(key) is not None and card[key] not in words
+    )
     yield from (f"{key} is empty" for key in ("classes", "structures", "species") if key in wanted and not card[key])
     for name in (n for key in ("classes", "species", "feature") if key in wanted for n in _listed(card[key])):
         if not isinstance(name, str) or not name.isprintable() or "/" in name or name in ("", ".", ".."):

@@ -285,8 +285,8 @@ def _with_expected(
     how = (
         " (estimated from what looks like the labelled ones)."
         if clear
-        else "; this estimate is uncertain, because particles hardly differ from noise. If you know the number, give it "
-        "(--expected-particles)."
+        else "; this estimate is uncertain, because particles hardly differ from noise. If you know the number, give "
+        "it (--expected-particles)."
     )
     return filled, sentence + how, clear
 

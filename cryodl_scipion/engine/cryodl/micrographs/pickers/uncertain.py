@@ -35,9 +35,7 @@ def read_uncertain(source: str | os.PathLike[str]) -> dict[str, Uncertain]:
     for path in (p for p in files if p.suffix.lower() == MASK_SUFFIX):
         key = micrograph_key(path)
         if key in masks:
-            raise ValueError(
-                f"There are two masks for the micrograph {key}: {masks[key]} and {path}. Keep one of them."
-            )
+            raise ValueError(f"There are two masks for the micrograph {key}: {masks[key]} and {path}. Keep one.")
         masks[key] = str(path)
     if not masks and not with_coordinates:
         raise ValueError(
