@@ -249,7 +249,7 @@ class ArrivingBatches(StoredSettings):
         self._insertFunctionStep(self.closeStep, prerequisites=last, needsGPU=False)
 
     def _firstLearns(self) -> bool:
-        """Whether the first batch makes the model with which the others are worked on."""
+        """Whether the others wait for the first batch: it makes their model, or estimates what holds for all."""
         return False
 
     def _batchLimit(self) -> int:

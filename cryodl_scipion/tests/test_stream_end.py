@@ -23,7 +23,7 @@ from ..convert.arriving import (
 )
 from ..protocols import CryodlProtPick
 from ..protocols.batches import LOOK, ArrivingBatches
-from ..protocols.micrographs.protocol_pick import LEARNS, TEMPLATES
+from ..protocols.micrographs.protocol_pick import LEARNS, NETWORK, TEMPLATES
 from .run_states import deadProcess, writeRunState
 
 
@@ -145,6 +145,18 @@ def test_templates_and_learning_work_on_what_came_before_an_input_s_run_failed(t
     run.trainingMicrographs.get.return_value, run._learningWaits.over.return_value = 10, False
     run._firstFile.return_value = str(tmp_path / "first.json")
     assert CryodlProtPick._partsOf(run, came, True) == [came]
+
+
+@pytest.mark.parametrize(
+    "method, general, waits",
+    [(NETWORK, True, True), (NETWORK, False, False), (TEMPLATES, True, False), (LEARNS, 0, True)],
+)
+def test_batches_wait_for_what_the_first_one_estimates_for_all(method, general, waits):
+    """Else the number of picks depends on which of two that run side by side is the first to end its estimate."""
+    run = mock.MagicMock()
+    run.method.get.return_value, run._learns.return_value = method, method == LEARNS
+    run._modelCard.return_value = dict(general=general)
+    assert CryodlProtPick._firstLearns(run) is waits
 
 
 @pytest.mark.parametrize("kind", [MicrographsWithOthers, MicrographsOfSets, PickedMicrographs])

@@ -202,7 +202,7 @@ class CryodlProtPick(LearnsFromClasses, BatchRun[contract.PickConfig, contract.P
         super().stepsGeneratorStep()
 
     def _firstLearns(self) -> bool:
-        return self._learns()
+        return self._learns() or (self.method.get() == NETWORK and bool((self._modelCard() or {}).get("general")))
 
     def _batchLimit(self) -> int:
         return (self.batchSize if self._learns() else self.streamingBatchSize).get() or 0

@@ -134,7 +134,9 @@ def test_no_figures_are_promised_where_the_scores_tell_little(general, monkeypat
         (dict(uneven=0.5), True, False),
         (dict(uneven=0.8), False, False),  # of an older version's record
         (dict(uneven=0.8, spread=0.3), False, False),
-        (dict(uneven=0.8, spread=0.15), True, True),  # antibodies, whose views stand out differently
+        (dict(uneven=0.2, spread=0.15), True, True),
+        (dict(uneven=0.3, spread=0.15), True, False),  # fragments of half the mass among particles
+        (dict(uneven=0.8, spread=0.15), True, False),  # antibodies, whose views stand out differently
         (dict(uneven=0.6, spread=0.35), True, False),  # long particles, or look-alike lumps among particles
         (dict(uneven=0.6, spread=0.43), False, False),  # lumps of all sizes
     ],
@@ -245,7 +247,7 @@ def test_a_size_counts_however_many_micrographs_it_took(general, monkeypatch, ag
 
 
 @pytest.mark.parametrize("found, agreement, kept", [(65.0, 0.7, True), (65.0, 0.98, False), (400.0, 0.7, False)])
-def test_only_clear_particles_are_far_narrower_than_stated(general, monkeypatch, found, agreement, kept):
+def test_only_clear_particles_are_far_narrower_than_stated(general, monkeypatch, capsys, found, agreement, kept):
     """As spots of noise did: 5,056 picks of 65 Å where 28 particles of 195 Å are."""
     size = dataclasses.asdict(Size(found, 30.0, 3))
     sized = lambda settings, *a: settings if settings.keep_diameter else dataclasses.replace(settings, size=size)
@@ -257,6 +259,7 @@ def test_only_clear_particles_are_far_narrower_than_stated(general, monkeypatch,
     assert made["picked_diameter"] == (195.0 if kept else found)
     assert any("at the given diameter" in w for w in Result.read(general / "result.json").warnings) == kept
     assert not json.loads((general / "out/pick.json").read_text())["keep_diameter"]
+    assert capsys.readouterr().out.count("Protein is dark") == 1
 
 
 def test_answers_to_the_questions_choose_the_threshold_of_the_same_run(general, monkeypatch, capsys):

@@ -239,6 +239,7 @@ def test_a_model_that_taught_itself_states_no_precision_of_its_picks(copied, mon
     outputs = result_of(copied).outputs
     assert outputs["best_round"] == 1 and outputs["state"] == "clear" and outputs["expected"] is None
     assert any("learnt from its own picks agrees" in said for said in result_of(copied).summary)
+    assert outputs["threshold"] == check_model(copied / "out/model")["threshold"]
 
 
 def test_other_parameters_or_micrographs_are_refused(copied, capsys):

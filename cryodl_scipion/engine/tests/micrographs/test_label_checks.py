@@ -74,9 +74,9 @@ def test_a_few_labels_must_differ_by_more_than_chance():
 def test_upside_down_labels_are_noticed_and_right_ones_are_not():
     for upside_down in (False, True):
         images = [labelled(upside_down=upside_down)]
-        warning = upside_down_warning(label_signal(images, PX), label_signal(images, PX, upside_down=True))
-        assert bool(warning) is upside_down
-    assert "upside down" in warning and "height - 1 - y" in warning
+        warnings = upside_down_warning(label_signal(images, PX), label_signal(images, PX, upside_down=True))
+        assert bool(warnings) is upside_down
+    assert "upside down" in warnings[0] and "height - 1 - y" in warnings[0]
 
 
 def test_the_signal_is_measured_in_standard_deviations():

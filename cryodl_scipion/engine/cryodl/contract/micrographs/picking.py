@@ -147,7 +147,7 @@ class PickOutputs(pick_fields.PicksOutputs):
     )
     expected: typing.Optional[Numbers] = output(
         "Expected precision, recall and f1 of the picks, with the ends of 90 % intervals (precision_low, ...); null if "
-        "the scores do not tell them, or widths vary."
+        "the scores do not tell them, or widths or heights vary."
     )
     model: str = output("Model folder; empty for templates.", path="folder")
     pictures: Texts = output("Pictures of the first micrographs.", path="file")

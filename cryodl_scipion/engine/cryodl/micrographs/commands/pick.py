@@ -113,12 +113,9 @@ def _to_pick(
 
     Candidates that do not hold go before anything is picked: a killed run leaves no old ones beside new ones."""
     folder, contrast = Path(config.output), settings.contrast
+    candidates = folder / pick_record.CANDIDATES
     changed = {name for name, path in named if has_changed(folder, name, path)}
-    replaced = (
-        {n for n, _ in named if (folder / pick_record.CANDIDATES / f"{n}.star").exists()}
-        if config.overwrite
-        else changed
-    )
+    replaced = {n for n, _ in named if (candidates / f"{n}.star").exists()} if config.overwrite else changed
     if config.overwrite:
         for name, _ in named:
             forget_picks(folder, name)
@@ -133,7 +130,6 @@ def _to_pick(
             f"{counted(len(otherwise), 'micrograph')} had been picked with other parameters and "
             f"{'is' if len(otherwise) == 1 else 'are'} picked again."
         )
-    candidates = folder / pick_record.CANDIDATES
     missing = lambda: [(n, p) for n, p in named if not (candidates / f"{n}.star").exists()]
     again = replaced | otherwise
     if settings.of_few and config.answers is None and not pick_record.are_asked(candidates, missing()):

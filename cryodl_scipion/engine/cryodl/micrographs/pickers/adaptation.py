@@ -55,12 +55,12 @@ def ask_micrographs(
         sized.pop(other, None)
     if not sized or not asked.found(typical):  # nothing can be said of what cannot be read, which picking reports
         return settings
-    contrast, assumed = typical, settings.assumed
+    contrast, assumed, said = typical, settings.assumed, list[str]()
     if settings.contrast_open:
         found = asked.contrast()
         if not found.clear and typical not in sized:
             return settings
-        (print if found.clear and found.contrast == typical else notes.append)(found.sentence())
+        (said if found.clear and found.contrast == typical else notes).append(found.sentence())
         contrast, assumed = found.contrast, not found.clear
     contrast = contrast if contrast in sized else next(iter(sized))  # the usual one, in which nothing was found
     asked.take_protein(contrast)
@@ -81,6 +81,7 @@ def ask_micrographs(
         notes[:] = [*before, UNSURE]
         kept = ask_micrographs(dataclasses.replace(settings, keep_diameter=True), paths, picker, card, notes)
         return dataclasses.replace(kept, keep_diameter=False)
+    print(*said, sep="\n", end="\n" * bool(said))
     if mine.general and not adapted:
         notes.append(
             f"There are fewer than {MINIMUM} candidates: their scores are by the model's own calibration, those of "

@@ -210,7 +210,7 @@ def fill_in(images: typing.Sequence[LabelledImage], config: TrainPickerConfig, m
     is rotated."""
     diameter = method.working_diameter
     signal = label_signal(images, diameter)
-    warning = upside_down_warning(signal, label_signal(images, diameter, upside_down=True))
+    upside_down = upside_down_warning(signal, label_signal(images, diameter, upside_down=True))
     contrast, warnings = judge_contrast(signal, config.contrast)
     how = "as given" if config.contrast != "auto" else "determined from the labelled particles"
     if config.contrast == "auto" and not signal.clear:
@@ -223,17 +223,16 @@ def fill_in(images: typing.Sequence[LabelledImage], config: TrainPickerConfig, m
             "micrographs."
         )
         contrast, warnings = found.contrast, [unlike] if found.clear else warnings
-    if warning:
-        warnings = [warning]  # labels that lie elsewhere tell nothing of the contrast
+    warnings = upside_down or warnings  # labels that lie elsewhere tell nothing of the contrast
     if contrast == "bright":
         images = [dataclasses.replace(image, image=-image.image) for image in images]
     said = [f"Contrast: {contrast} protein ({how})."]
     images, sentences = _with_boxes(images, config, method)
     said += sentences
     if images[0].labels == "sparse":
-        images, sentence, warning = _with_expected(images, config.expected_particles, diameter)
+        images, sentence, clear = _with_expected(images, config.expected_particles, diameter)
         said.append(sentence)
-        warnings += [warning] if warning else []
+        warnings += [sentence] * (not clear)
     return FilledIn(images, contrast, tuple(said), tuple(warnings))
 
 
@@ -273,23 +272,23 @@ def _with_boxes(
 
 def _with_expected(
     images: typing.Sequence[LabelledImage], expected: float | None, diameter: float
-) -> tuple[list[LabelledImage], str, str | None]:
-    """Images with expected numbers of particles, a sentence about them, and a warning or None. expected: the user's
-    average per micrograph, or None: what looks like the labelled ones."""
+) -> tuple[list[LabelledImage], str, bool]:
+    """Images with expected numbers of particles, a sentence about them, and whether they are more than a guess.
+    expected: the user's average per micrograph, or None: what looks like the labelled ones."""
     if expected is not None:
         filled = [dataclasses.replace(im, expected=max(expected, float(len(im.positives)))) for im in images]
-        return filled, f"{expected:g} particles are expected per micrograph, as given.", None
+        return filled, f"{expected:g} particles are expected per micrograph, as given.", True
     counts, clear = estimate_particles(images, diameter)
     filled = [dataclasses.replace(im, expected=n) for im, n in zip(images, counts)]
     labelled = np.mean([len(im.positives) for im in images])
     sentence = f"About {np.mean(counts):.0f} particles are expected per micrograph, {labelled:.0f} of them labelled"
-    if clear:
-        return filled, f"{sentence} (estimated from what looks like the labelled ones).", None
-    warning = (
-        f"{sentence}; this estimate is uncertain, because particles hardly differ from noise. If you know the "
-        "number, give it (--expected-particles)."
+    how = (
+        " (estimated from what looks like the labelled ones)."
+        if clear
+        else "; this estimate is uncertain, because particles hardly differ from noise. If you know the number, give "
+        "it (--expected-particles)."
     )
-    return filled, warning, warning
+    return filled, sentence + how, clear
 
 
 def estimate_particles(images: typing.Sequence[LabelledImage], diameter: float) -> tuple[list[float], bool]:

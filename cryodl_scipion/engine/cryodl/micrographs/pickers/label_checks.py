@@ -57,31 +57,27 @@ def judge_contrast(signal: Signal, wanted: str) -> tuple[str, list[str]]:
     seen = "dark" if signal.difference > 0 else "bright"
     measured = f"labelled positions differ from the rest by {abs(signal.difference):.2f} standard deviations"
     if wanted != "auto":
-        contradicted = (
+        return wanted, [
             f"Contrast (--contrast) is {wanted}, but the labelled particles look {seen}: {measured}. Check the "
             "contrast, or set it to auto to determine it from the labels."
-        )
-        return wanted, [contradicted] * (signal.clear and seen != wanted)
+        ] * (signal.clear and seen != wanted)
     if not signal.clear:
         return "dark", [
             f"The labelled particles show no clear contrast ({measured}); protein is assumed to be dark. If it is "
             "bright, set --contrast bright; if the picks are poor, check that the labels belong to these "
             "micrographs."
         ]
-    inverted = (
+    return seen, [
         f"Protein is bright in these micrographs ({measured}): they are inverted for the network, in training and in "
         "picking."
-    )
-    return seen, [inverted] * (seen == "bright")
+    ] * (seen == "bright")
 
 
-def upside_down_warning(signal: Signal, flipped: Signal) -> str | None:
-    """A sentence if labels fit much better mirrored in y (flipped: their Signal then), else None."""
-    if flipped.clear and abs(flipped.difference) > 3 * abs(signal.difference):
-        return (
-            "The coordinates seem to be upside down: mirrored labelled positions differ from the rest by "
-            f"{abs(flipped.difference):.2f} standard deviations, unmirrored ones only by "
-            f"{abs(signal.difference):.2f}. The model will probably be useless. Count y from the other edge (height "
-            "- 1 - y), or mirror the micrographs, and train again."
-        )
-    return None
+def upside_down_warning(signal: Signal, flipped: Signal) -> list[str]:
+    """[sentence] if labels fit much better mirrored in y (flipped: their Signal then)."""
+    return [
+        "The coordinates seem to be upside down: mirrored labelled positions differ from the rest by "
+        f"{abs(flipped.difference):.2f} standard deviations, unmirrored ones only by {abs(signal.difference):.2f}. The "
+        "model will probably be useless. Count y from the other edge (height - 1 - y), or mirror the micrographs, and "
+        "train again."
+    ] * (flipped.clear and abs(flipped.difference) > 3 * abs(signal.difference))

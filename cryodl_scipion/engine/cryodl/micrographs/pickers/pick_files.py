@@ -18,8 +18,8 @@ from ..assess.assessment import Areas
 from ..byhand.questions import Answered
 from .adaptation import HIGHEST, SAME, Adapted
 from .pick_record import AVOIDED, CANDIDATES, PickSettings
-from .size import ONE_KIND, Size
-from .thresholds import Expectation, expected_counts, threshold_of
+from .size import ONE_HEIGHT, ONE_KIND, Size
+from .thresholds import SURE, Expectation, expected_counts, threshold_of
 
 HEAD = "cryodl: picks of {} with a score of at least {}"
 _BESIDE_CARBON = 0.25  # diameters from the found edge: the film's rim is rough, and the arc through it is smooth
@@ -46,9 +46,6 @@ UNTOLD = (
     "Precision and recall of the picks are not stated: particles are few, hardly differ from the background, or stand "
     "out as differently as dirt; there may be none. Check the picks, or train on your own labels."
 )
-# Score below which the general model, or what learnt from its picks, picks nothing where these are trusted. F1 hardly
-# depends on the threshold there (20 clear simulated sets lose 0.002 by it), and people mark fewer than there are.
-SURE = 0.6
 # Mean F1 of models that learnt from few boxes; by 50 corrections of EMPIAR-10947 565 to 917 are expected, 469 marked.
 BY_BOXES = 0.55
 # How far the truth may lie below and above what is stated. Of 37 simulated sets of three other generators precision
@@ -57,8 +54,8 @@ BY_BOXES = 0.55
 WITHIN = dict(precision=(0.2, 0.1), recall=(0.19, 0.09), f1=(0.09, 0.09))
 WORDS = dict(precision="precision", recall="recall", f1="F1")
 WIDE = (
-    "Precision and recall of the picks are not stated: their widths vary, or were not measured, and lumps of dirt may "
-    "be among them. Look at the pictures, or answer the questions."
+    "Precision and recall of the picks are not stated: their widths or heights vary, or were not measured, and "
+    "fragments or lumps of dirt may be among them. Look at the pictures, or answer the questions."
 )
 OWN_PICKS = (
     "Precision and recall of the picks are not stated: a model that learnt from its own picks agrees with them too "
@@ -110,6 +107,7 @@ class Picks:
             threshold=self.card["threshold"], uncertainty=self.card.get("threshold_uncertainty")
         )
         self.model_threshold = known["threshold"]
+        size = Size(**settings.size) if settings.size else None
         # what learnt from boxes expected 0.74 to 0.93 where 0.48 to 0.63 was true; from own unsure picks 0.67, and 0.24
         self.adapted = Adapted(**settings.adapted) if settings.adapted else None
         told = BY_BOXES if self.card.get("labels") == "boxes" else 1.0
@@ -117,7 +115,7 @@ class Picks:
         # scores promise too much, or too little: then those on either side of the threshold are less doubtful
         self.part = min(1.0, self.f1 / max(told, 0.01))
         self.doubt = told / self.f1 * (1 - self.f1) / (1 - told) if self.f1 > told > 0 else 1.0
-        self.trusted = not (settings.size and Size(**settings.size).dirty) and (
+        self.trusted = not (size and size.dirty) and (
             self.adapted.agreement >= SAME
             if self.adapted  # of a general model, unless candidates are too few
             else not settings.general and self.card.get("clear", self.card.get("labels") != "boxes")
@@ -128,9 +126,8 @@ class Picks:
         self.own = self.model_threshold  # candidates between the two are not what was picked
         if self.answered:
             self.model_threshold, self.trusted, self.uncertainty = self.answered.threshold, False, None
-        self.stated = self.trusted and (
-            not self.adapted or settings.size is not None and Size(**settings.size).spread <= ONE_KIND
-        )
+        alike = size is not None and size.spread <= ONE_KIND and size.uneven <= ONE_HEIGHT
+        self.stated = self.trusted and (alike or not self.adapted)
         by_number = self.adapted.by_number if self.adapted and not self.stated else ()
         self.guessed = self.guess is not None and bool(by_number)
         if self.guess is not None and self.guessed:
@@ -237,5 +234,5 @@ class Picks:
         return (
             f"{written}Expected particles: {number['number']:.0f} ± {number['deviation']:.0f}"
             f"{'' if self.avoid == 'nothing' else ' outside the areas to avoid'}; expected of the picks: {stated}"
-            f"{'; 90 % intervals' if self.adapted else ''}"
+            f"{'; 90 % intervals if those of this size are of one kind' if self.adapted else ''}"
         )

@@ -22,7 +22,7 @@ from .card import card_validation
 from .crops import LabelledImage
 from .method import PickerMethod
 from .self_labels import Picked, teacher_probabilities
-from .thresholds import threshold_uncertainty
+from .thresholds import SURE, threshold_uncertainty
 from .train import PickerTask
 
 STEPS = 200
@@ -56,7 +56,8 @@ def train_round(
     task.rate = RATE
     report = fit_task(task, dataclasses.replace(config, steps=config.steps or STEPS), partial, device, seed=seed)
     scores, calibration = _calibrated(task, teachers)
-    threshold = best_threshold(np.concatenate(scores))
+    best = best_threshold(np.concatenate(scores))
+    threshold = max(best, SURE) if previous["clear"] else best  # as `pick` takes it
     count = lambda part, field: sum(len(getattr(im, field)) for im in part)
     card = dict(
         kind="picker",
@@ -68,7 +69,7 @@ def train_round(
         particle_diameter=config.particle_diameter,
         pixel_sizes=[config.pixel_size],
         threshold=threshold,
-        threshold_uncertainty=round(threshold_uncertainty(scores), 4),
+        threshold_uncertainty=round(threshold_uncertainty(scores), 4) if threshold == best else None,
         calibration=list(calibration),
         minimum_distance=task.minimum_distance,
         training=dict(

@@ -32,14 +32,11 @@ def read_uncertain(source: str | os.PathLike[str]) -> dict[str, Uncertain]:
         raise FileNotFoundError(f"Uncertain regions (--uncertain) {source} do not exist.")
     files = [source] if source.is_file() else sorted(p for p in source.iterdir() if not p.name.startswith("."))
     masks, with_coordinates = dict[str, str](), any(p.suffix.lower() in COORDINATE_SUFFIXES for p in files)
-    for path in files:
-        if path.suffix.lower() == MASK_SUFFIX:
-            key = micrograph_key(path)
-            if key in masks:
-                raise ValueError(
-                    f"There are two masks for the micrograph {key}: {masks[key]} and {path}. Keep one of them."
-                )
-            masks[key] = str(path)
+    for path in (p for p in files if p.suffix.lower() == MASK_SUFFIX):
+        key = micrograph_key(path)
+        if key in masks:
+            raise ValueError(f"There are two masks for the micrograph {key}: {masks[key]} and {path}. Keep one.")
+        masks[key] = str(path)
     if not masks and not with_coordinates:
         raise ValueError(
             f"{source} (--uncertain) has neither coordinates (.star, .box, .txt) nor masks (<micrograph>.mrc)."
