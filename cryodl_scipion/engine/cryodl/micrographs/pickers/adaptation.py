@@ -81,7 +81,8 @@ def ask_micrographs(
         notes[:] = [*before, UNSURE]
         kept = ask_micrographs(dataclasses.replace(settings, keep_diameter=True), paths, picker, card, notes)
         return dataclasses.replace(kept, keep_diameter=False)
-    print(*said, sep="\n", end="\n" * bool(said))
+    for sentence in said:
+        print(sentence)
     if mine.general and not adapted:
         notes.append(
             f"There are fewer than {MINIMUM} candidates: their scores are by the model's own calibration, those of "
