@@ -218,7 +218,8 @@ class ArrivingBatches(StoredSettings):
         executor.gpuDict = {slot - 10**9: gpus for slot, gpus in executor.gpuDict.items()}
         pwutils.makePath(self._getExtraPath())
         self._arriving.look()  # outputs may know their items by numbers alone
-        known, last, learning = set(self._doneNames()), [], []  # type: Set[Any], List[int], List[int]
+        done, last, learning = self._doneNames(), [], []  # type: Any, List[int], List[int]
+        known = {*done, *self._foundEmpty(done)}
         waits = Waiting(self.getAttributeValue("batchWait", 0) or 0)
 
         def insert(given: Any, names: Any) -> None:
@@ -295,15 +296,24 @@ class ArrivingBatches(StoredSettings):
         return sorted(found, key=os.path.getmtime)
 
     def _engineResults(self) -> List[contract.Result[Any]]:
-        """Without those of batches whose items others have again, since a start ended before the outputs had them. An
-        item without picks is in no output: it alone is done again, and the others of its batch are told as before."""
+        """Without those of batches whose items others have again, since a start ended before the outputs had them."""
         told, later = [], set()
         for one in reversed(super()._engineResults()):
-            items, counts = protocol_base.doneItems(one), one.outputs.get("counts") or {}
-            again, later = items & later, items | later
-            if not again or again < items and not any(counts.get(name, 1) for name in again):
+            items = protocol_base.doneItems(one)
+            if not items or items - later:
                 told.append(one)
+            later |= items
         return told[::-1]
+
+    def _foundEmpty(self, done: Any) -> Set[str]:
+        """Names of items without picks, which are in no output, of batches that the outputs have. done: _doneNames."""
+        if not self._OUTPUTS or arriving.fileOf(getattr(self, self._OUTPUTS[0], None)) is None:
+            return set()
+        batches = [counts for counts in (one.outputs.get("counts") for one in self._engineResults()) if counts]
+        engineNames = self._arriving.engineNames() if batches else {}
+        names = {engineNames[objId]: name for objId, name in self._arriving.idsOfNames().items()} if batches else {}
+        whole = [counts for counts in batches if all(names.get(name) in done for name in counts if counts[name])]
+        return {names.get(name, "") for counts in whole for name in counts}
 
     def _doneNames(self) -> Any:
         """Names that outputs have by now, not to be changed; of ids in the items' order."""

@@ -4,11 +4,13 @@
 In the fake's eyes mic_003 has 30 % carbon; the limit here is 25 %, so mic_001 and mic_002 are good.
 """
 
+import dataclasses
 import os
 import shutil
 
 from ...convert.micrographs.ctfs import METRICS, metricsOf
 from ...protocols import CryodlProtAssess
+from ...protocols.protocol_base import RESULT_FILE
 from .. import synthetic
 from ..base import CryodlTest
 from ..streams import endImport, startImport, stopRun, waitFor
@@ -77,6 +79,17 @@ class TestCryodlAssess(CryodlTest):
         self.check(protocol, (1,), (3,))
         self.assertIsNone(metricsOf(protocol.goodMicrographs.getFirstItem())["_cryodlParticles"])
         self.assertRegex("\n".join(protocol.summary()), r"1 skipped:\*\n +mic_002: the file is shorter")
+
+    def test_a_batch_of_which_a_part_is_assessed_again_is_still_told(self):
+        """Killed between its two sets, a run assesses again what was to be in the second one, in a batch of its own."""
+        protocol = self.start(self.make())
+        [first] = protocol._engineResults()
+        metrics = {name: values for name, values in first.outputs.metrics.items() if name in first.outputs.bad}
+        os.makedirs(protocol._getExtraPath("batches", "000003_000004_2"))
+        again = dataclasses.replace(first, outputs=dataclasses.replace(first.outputs, metrics=metrics))
+        again.write(protocol._getExtraPath("batches", "000003_000004_2", RESULT_FILE))
+        told = {name for result in protocol._engineResults() for name in result.outputs.metrics}
+        self.assertEqual(told, {f"mic_{number:03d}" for number in range(1, 5)})
 
     def test_what_does_not_fit_is_named(self):
         self.assertIn("there are no Coordinates", " ".join(self.make(minimumParticles=3).validate()))

@@ -67,16 +67,17 @@ class TestCryodlPickStreaming(CryodlTest):
         self.assertEqual(self.log(protocol)[: len(before)], before)
         self.check(protocol, 8)
 
-    def test_batches_of_which_only_empty_micrographs_are_picked_again_are_told(self):
-        """A micrograph without picks is in no output: a continued run picks it again, in a batch with later ones."""
+    def test_micrographs_without_picks_are_not_picked_again(self):
+        """They are in no output: a continued run picked them again, and told of them twice."""
         protocol = self.atWork("without_picks", empty=("002.mrc",))
         waitFor(self, protocol, lambda: len(self.log(protocol)) >= 6)
         stopRun(self.proj, protocol)
         waitFor(self, protocol, lambda: not protocol.isActive())
         self.proj.launchProtocol(protocol, wait=True)
         self.assertTrue(protocol.isFinished(), protocol.getErrorMessage())
-        told = {name for result in protocol._engineResults() for name in result.outputs.counts}
-        self.assertEqual(len(told), 8, told)
+        told = [name for result in protocol._engineResults() for name in result.outputs.counts]
+        self.assertEqual(sorted(told), [f"mic_{number:03d}" for number in range(1, 9)])
+        self.assertEqual(self.log(protocol).count("mic_002"), 1)
 
     def test_a_run_that_is_called_failed_but_works_is_ended_before_it_continues(self):
         with realProcesses():
