@@ -87,15 +87,15 @@ def _checkNeeds(particles: SetOfParticles, need: Tuple[str, ...], what: str) -> 
 
 def checkStacks(particles: SetOfParticles, what: str = "particles", finite: bool = True) -> List[str]:
     """What is wrong with the files of a set: absent, of another kind, too short, not `finite` (if True)."""
-    stacks = [(row["_filename"], row["MAX"]) for row in particles.aggregate(["MAX"], "_index", ["_filename"])]
-    boxes = {}
-    for path, maximum in stacks:
+    boxes, ticked = {}, {*particles.getUniqueValues("_filename", arriving.ENABLED)}
+    stacks = [row for row in particles.aggregate(["MAX"], "_index", ["_filename"]) if row["_filename"] in ticked]
+    for path, maximum in ((row["_filename"], row["MAX"]) for row in stacks):
         problem, box = _stackProblem(path, maximum or 1)
         if problem:
             return [f"The {what} cannot be used: {problem}"]
         boxes.setdefault(box, path)
     sizes = ", ".join(f"{box} px in {name}" for box, name in sorted(boxes.items()))
-    bad = _notFinite(stacks) if finite and len(boxes) == 1 else ""
+    bad = _notFinite(particles) if finite and len(boxes) == 1 else ""
     return sayIf(
         len(boxes) > 1, f"The {what} have several box sizes: {sizes}. Extract them with one box size."
     ) or sayIf(bad, f"The {what} cannot be used: {bad}")
@@ -126,22 +126,21 @@ def _stackProblem(path: str, maximum: int) -> Tuple[str, int]:
     return "".join(wrong), shape[2]
 
 
-def _notFinite(stacks: Sequence[Tuple[str, int]]) -> str:
-    """A sentence about the first of some images, spread over the stacks, that holds a NaN or infinity; '' if none."""
-    chosen = [stacks[i] for i in np.unique(np.linspace(0, len(stacks) - 1, _LOOKED_AT).astype(int))]
-    for path, maximum in chosen:
+def _notFinite(particles: SetOfParticles) -> str:
+    """A sentence about the first of some items, spread over a set, whose image holds a NaN or infinity; '' if none."""
+    ids = sorted(particles.getUniqueValues(arriving.ID, arriving.ENABLED))
+    for position in np.unique(np.linspace(0, len(ids) - 1, _LOOKED_AT).astype(int)):
+        item = arriving.firstOf(particles, f"{arriving.ID}={ids[position]}")
+        number, path = item.getIndex() or 1, item.getFileName()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with mrcfile.mmap(path, permissive=True) as mrc:
                 images = mrc.data if mrc.data.ndim == 3 else mrc.data[None]
-                for number in np.unique(
-                    np.linspace(0, (maximum or 1) - 1, max(1, _LOOKED_AT // len(chosen))).astype(int)
-                ):
-                    if not np.isfinite(images[number]).all():
-                        return (
-                            f"image {number + 1} of {path} contains values that are not finite numbers (NaN). "
-                            "Extract it again, or remove it from the set."
-                        )
+                if not np.isfinite(images[number - 1]).all():
+                    return (
+                        f"image {number} of {path} contains values that are not finite numbers (NaN). Extract it "
+                        "again, or remove it from the set."
+                    )
     return ""
 
 

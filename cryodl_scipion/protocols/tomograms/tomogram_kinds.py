@@ -20,6 +20,7 @@ from tomo.objects import (
 from ...convert.arriving import ArrivingItems, firstOf
 from ...convert.maps import insteadOfHeader
 from ...convert.names import emptyFolder, inputName
+from ...convert.reading import ENABLED
 from ...convert.tomograms.subtomograms import (
     appendSubtomogramAverages,
     classNumbers,
@@ -118,27 +119,20 @@ def checkSubtomograms(subtomograms: EMSet, classes: bool = False) -> List[str]:
     """What is wrong with a SetOfSubTomograms, or a set of classes of them. classes: whether classes are needed."""
     if subtomograms.getSize() == 0:
         return ["The set of subtomograms is empty. Choose another."]
-    images, first = imagesOf(subtomograms), firstOf(imagesOf(subtomograms))
-    path = fileOf(first)
-    wrong = (
-        sayIf(
-            (images.getSamplingRate() or 0) <= 0,
-            "The subtomograms have no pixel size (sampling rate). Import them again with their pixel size.",
-        )
-        or sayIf(
-            not path.lower().endswith(MRC_ENDINGS),
-            f"The subtomograms are in files such as {path}; MRC is needed ({', '.join(MRC_ENDINGS)}). Convert and "
-            "import them again.",
-        )
-        or sayIf(
-            not os.path.exists(path),
-            f"The subtomogram {path} {absent(path)}. Restore it, or extract the subtomograms again.",
-        )
-        or sayIf(
-            len(set(sizeOf(first))) > 1 and not first.getIndex(),
-            f"The subtomogram {path} has {' x '.join(map(str, sizeOf(first)))} px; cubes are needed.",
-        )
+    images = imagesOf(subtomograms)
+    usable = (item.clone() for item in images.iterItems(where=ENABLED) if not _unusable(fileOf(item)))
+    first = next(usable, None)  # the engine leaves out the others, and says why
+    images.close()  # it holds a lock
+    wrong = sayIf(
+        (images.getSamplingRate() or 0) <= 0,
+        "The subtomograms have no pixel size (sampling rate). Import them again with their pixel size.",
     )
+    if first is None:
+        problems = _unusable(fileOf(firstOf(images, ENABLED)))
+        wrong += [f"None of the subtomograms can be used: {problems[0]} Convert them to MRC, or extract them again."]
+    elif len(set(sizeOf(first))) > 1 and not first.getIndex():
+        size = " x ".join(map(str, sizeOf(first)))
+        wrong.append(f"The subtomogram {fileOf(first)} has {size} px; cubes are needed.")
     return wrong or (_checkClasses(subtomograms) if classes else [])
 
 

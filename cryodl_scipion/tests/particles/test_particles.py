@@ -480,6 +480,25 @@ class TestCryodlParticleChecks(ParticlesCase):
         self.assertIn("NaN", problem(lambda path: writeStack(path, bad=range(COUNT))))
         self.assertIn("not a readable stack", problem(lambda path: os.truncate(path, 100)))
 
+    def test_images_that_are_unticked_or_no_more_in_the_set_are_not_looked_at(self):
+        """Who did as the sentence says, and removed the image, got the same sentence again."""
+        particles = fill(self.new(), writeStack("Runs/extra/first_bad.mrcs", bad=(0,)))
+        gone = fill(self.new(), writeStack("Runs/extra/gone.mrcs", 1), count=1).getFirstItem().clone()
+        gone.setObjId(None)
+        particles.append(gone)
+        particles.write()
+        os.remove("Runs/extra/gone.mrcs")
+        self.assertIn("gone.mrcs does not exist", " ".join(checkStacks(particles)))
+        self.untick(particles, max(particles.getIdSet()))
+        self.assertIn("image 1 of Runs/extra/first_bad.mrcs", " ".join(checkStacks(particles)))
+        self.untick(particles, min(particles.getIdSet()))
+        self.assertEqual(checkStacks(particles), [])
+
+    def untick(self, particles, number):
+        particles.close()
+        with contextlib.closing(sqlite3.connect(particles.getFileName())) as file, file:
+            file.execute("UPDATE Objects SET enabled = 0 WHERE id = ?", (number,))
+
     def test_boxes_of_several_sizes_are_named(self):
         mixed = self.make()
         item = mixed.getFirstItem().clone()

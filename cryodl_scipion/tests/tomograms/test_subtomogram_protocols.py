@@ -206,7 +206,8 @@ class TestCryodlTrainClassifier(SubtomogramsTest):
         )
         self.assertIn("not above the minimum tilt", errors(self.labelled, tiltMin=50.0, tiltMax=40.0))
         gone = makeSubtomograms(self)
-        os.remove(gone.outputSubtomograms.getFirstItem().getFileName())
+        for path in [item.getFileName() for item in gone.outputSubtomograms]:
+            os.remove(path)
         self.assertIn("does not exist", errors(gone))
 
 
@@ -302,6 +303,18 @@ class TestCryodlClusterSubtomograms(SubtomogramsTest):
         protocol.classes.set(2)
         self.finished(self.launch(protocol))
         self.assertEqual(protocol.outputAverages.getSize(), 2)
+
+    def test_a_first_subtomogram_that_cannot_be_read_is_left_to_the_engine_which_names_it(self):
+        """The form refused them all, or showed Python's error, also where the first one was unticked."""
+        source = makeSubtomograms(self)
+        paths = [item.getFileName() for item in source.outputSubtomograms]
+        for change in (lambda path: os.truncate(path, 0), os.remove):
+            change(paths[0])
+            self.assertEqual(self.make(CryodlProtClusterSubtomograms, source, classes=2).validate(), [])
+        for path in paths[1:]:
+            os.truncate(path, 0)
+        found = " ".join(self.make(CryodlProtClusterSubtomograms, source, classes=2).validate())
+        self.assertIn(f"None of the subtomograms can be used: {paths[0]} does not exist", found)
 
     def test_too_many_classes_are_named(self):
         self.assertIn(
