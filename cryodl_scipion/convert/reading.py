@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""JSON and CSV files of the engine, and what is read of Scipion's tables."""
+"""JSON and CSV files of the engine, values of MRC files, and what is read of Scipion's tables."""
 
 import csv
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any, Dict, List
+
+import mrcfile
 
 # in tables of Scipion: items that were taken out there are in no output, as pwem copies sets
 ENABLED = "enabled=1"
@@ -13,6 +16,13 @@ ENABLED = "enabled=1"
 
 def readJson(path: str, otherwise: Any = None) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8")) if os.path.exists(path) else otherwise
+
+
+def mapped(path: str) -> Any:
+    """Values of an MRC file, read from the disk as they are needed; None if it has none. Raises OSError, ValueError."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what its header lacks
+        return mrcfile.mmap(path, permissive=True).data
 
 
 def readCsv(path: str) -> List[Dict[str, str]]:

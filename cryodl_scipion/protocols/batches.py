@@ -307,13 +307,16 @@ class ArrivingBatches(StoredSettings):
 
     def _foundEmpty(self, done: Any) -> Set[str]:
         """Names of items without picks, which are in no output, of batches that the outputs have. done: _doneNames."""
-        if not self._OUTPUTS or arriving.fileOf(getattr(self, self._OUTPUTS[0], None)) is None:
-            return set()
-        batches = [counts for counts in (one.outputs.get("counts") for one in self._engineResults()) if counts]
-        engineNames = self._arriving.engineNames() if batches else {}
-        names = {engineNames[objId]: name for objId, name in self._arriving.idsOfNames().items()} if batches else {}
-        whole = [counts for counts in batches if all(names.get(name) in done for name in counts if counts[name])]
-        return {names.get(name, "") for counts in whole for name in counts}
+        there = any(arriving.fileOf(getattr(self, name, None)) for name in self._OUTPUTS)
+        found = [one.outputs.get("counts") or {} for one in self._engineResults()] if there else []
+        ids = self._arriving.idsOfNames() if any(found) else {}
+        names = {known: ids[number] for number, known in self._arriving.engineNames().items()} if ids else {}
+        return {
+            names.get(name, "")
+            for counts in found
+            if all(names.get(picked) in done for picked in counts if counts[picked])
+            for name in counts
+        }
 
     def _doneNames(self) -> Any:
         """Names that outputs have by now, not to be changed; of ids in the items' order."""

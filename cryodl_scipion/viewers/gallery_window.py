@@ -5,11 +5,9 @@ import functools
 import os
 import re
 import tkinter as tk
-import warnings
 from tkinter import ttk
 from typing import Any, List, Optional, Sequence, Tuple
 
-import mrcfile
 import numpy as np
 from pwem.objects import SetOfClasses2D, SetOfCTF, SetOfMicrographs, SetOfParticles
 from pwem.viewers.viewers_data import RegistryViewerConfig
@@ -18,6 +16,7 @@ from ..convert.arriving import firstOf
 from ..convert.micrographs import ctfs
 from ..convert.particles import classes2d, denoised, results
 from ..convert.particles.particles import locationOf, rowsOf
+from ..convert.reading import mapped
 from ..engine.cryodl.contract import absent, counted
 from . import plots, window
 
@@ -65,16 +64,14 @@ def readParticle(name: str) -> Any:
     number, path = locationOf(name)
     if not os.path.exists(path):
         raise FileNotFoundError(f"The image stack {path} {absent(path)}.")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            with mrcfile.mmap(path, permissive=True) as mrc:
-                images = [] if mrc.data is None else mrc.data if mrc.data.ndim == 3 else mrc.data[None]
-                if number > len(images):
-                    raise ValueError(f"it holds {len(images)} images")
-                return np.array(images[number - 1], np.float32)
-        except (ValueError, OSError, EOFError) as error:
-            raise ValueError(f"Image {number} of {path} cannot be read: {error}") from None
+    try:
+        data = mapped(path)
+        images = [] if data is None else data if data.ndim == 3 else data[None]
+        if number > len(images):
+            raise ValueError(f"it holds {len(images)} images")
+        return np.array(images[number - 1], np.float32)
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"Image {number} of {path} cannot be read: {error}") from None
 
 
 def lowPass(image: np.ndarray, resolution: Optional[float], pixelSize: float) -> Any:

@@ -4,7 +4,6 @@
 import collections
 import os
 import re
-import warnings
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import mrcfile
@@ -18,7 +17,7 @@ from matplotlib.image import imread
 from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 
-from ..convert.reading import readNumbers
+from ..convert.reading import mapped, readNumbers
 from ..engine.cryodl.contract import absent, best_round, score_text
 
 # More pixels than a window shows only make it slow.
@@ -307,14 +306,12 @@ def readMap(path: str, stack: bool = False) -> Any:
     """(d, h, w) map, read from the disk as it is needed. stack: (n, d, h, w), a stack of them.
 
     Raises FileNotFoundError, ValueError that name the file."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            data = mrcfile.mmap(path.split(":")[0], permissive=True).data
-        except FileNotFoundError:
-            raise FileNotFoundError(f"The map {path} {absent(path)}.") from None
-        except (ValueError, OSError, EOFError) as error:
-            raise ValueError(f"The map {path} cannot be read: {error}") from None
+    try:
+        data = mapped(path.split(":")[0])
+    except FileNotFoundError:
+        raise FileNotFoundError(f"The map {path} {absent(path)}.") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"The map {path} cannot be read: {error}") from None
     if data is None or data.ndim != 3 + stack:
         found = "no" if data is None else data.ndim
         raise ValueError(f"{path} is not a map: it has {found} dimensions, not {3 + stack}.")

@@ -11,7 +11,7 @@ from pwem.objects import AtomStruct, EMObject, SetOfAverages, SetOfClasses2D, Se
 from pyworkflow.protocol import params
 from pyworkflow.utils import makeFilePath, makePath
 
-from ...convert import arriving, names, relion_star
+from ...convert import arriving, names, reading, relion_star
 from ...convert.particles.classes2d import writeAverages
 from ...convert.particles.denoised import denoiserOf
 from ...convert.particles.particles import writeParticles
@@ -132,15 +132,9 @@ def _notFinite(particles: SetOfParticles) -> str:
     for position in np.unique(np.linspace(0, len(ids) - 1, _LOOKED_AT).astype(int)):
         item = arriving.firstOf(particles, f"{arriving.ID}={ids[position]}")
         number, path = item.getIndex() or 1, item.getFileName()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with mrcfile.mmap(path, permissive=True) as mrc:
-                images = mrc.data if mrc.data.ndim == 3 else mrc.data[None]
-                if not np.isfinite(images[number - 1]).all():
-                    return (
-                        f"image {number} of {path} contains values that are not finite numbers (NaN). Extract it "
-                        "again, or remove it from the set."
-                    )
+        images = reading.mapped(path)
+        if not np.isfinite(images[number - 1] if images.ndim == 3 else images).all():
+            return f"image {number} of {path} has values that are not finite (NaN). Extract it again, or remove it."
     return ""
 
 

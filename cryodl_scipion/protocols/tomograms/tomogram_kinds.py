@@ -51,13 +51,12 @@ MIN_OF_CLASS = 4
 def checkTomograms(volumes: SetOfTomograms, what: str = "tomograms", some: bool = False) -> List[str]:
     """What is wrong with a set of tomograms or masks: empty, without pixel size, of another format, absent. some: one
     that can be used is enough, since the run leaves out the others and says so."""
-    if volumes.getSize() == 0 and not volumes.isStreamOpen():
-        return [f"The set of {what} is empty. Choose another."]
     names, files = [idOf(item) for item in clonesOf(volumes)], sorted(map(fileOf, clonesOf(volumes)))
     repeated = sorted({name for name in names if names.count(name) > 1})
     wrong = [problem for path in files for problem in _unusable(path)]
     return (
-        sayIf(
+        sayIf(volumes.getSize() == 0 and not volumes.isStreamOpen(), f"The set of {what} is empty. Choose another.")
+        or sayIf(
             (volumes.getSamplingRate() or 0) <= 0,
             f"The {what} have no pixel size (sampling rate). Import them again with their pixel size.",
         )
@@ -123,17 +122,17 @@ def checkSubtomograms(subtomograms: EMSet, classes: bool = False) -> List[str]:
     usable = (item.clone() for item in images.iterItems(where=ENABLED) if not _unusable(fileOf(item)))
     first = next(usable, None)  # the engine leaves out the others, and says why
     images.close()  # it holds a lock
-    wrong = sayIf(
-        (images.getSamplingRate() or 0) <= 0,
-        "The subtomograms have no pixel size (sampling rate). Import them again with their pixel size.",
+    problems = _unusable(fileOf(firstOf(images, ENABLED))) if first is None else []
+    size = () if first is None or first.getIndex() else sizeOf(first)
+    return (
+        sayIf(
+            (images.getSamplingRate() or 0) <= 0,
+            "The subtomograms have no pixel size (sampling rate). Import them again with their pixel size.",
+        )
+        or sayIf(first is None, f"No subtomogram can be used: {' '.join(problems)} Extract them again, as MRC.")
+        or sayIf(len(set(size)) > 1, f"The subtomograms have {' x '.join(map(str, size))} px; cubes are needed.")
+        or (_checkClasses(subtomograms) if classes else [])
     )
-    if first is None:
-        problems = _unusable(fileOf(firstOf(images, ENABLED)))
-        wrong += [f"None of the subtomograms can be used: {problems[0]} Convert them to MRC, or extract them again."]
-    elif len(set(sizeOf(first))) > 1 and not first.getIndex():
-        size = " x ".join(map(str, sizeOf(first)))
-        wrong.append(f"The subtomogram {fileOf(first)} has {size} px; cubes are needed.")
-    return wrong or (_checkClasses(subtomograms) if classes else [])
 
 
 def _checkClasses(subtomograms: EMSet) -> List[str]:

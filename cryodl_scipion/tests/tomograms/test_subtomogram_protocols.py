@@ -314,7 +314,7 @@ class TestCryodlClusterSubtomograms(SubtomogramsTest):
         for path in paths[1:]:
             os.truncate(path, 0)
         found = " ".join(self.make(CryodlProtClusterSubtomograms, source, classes=2).validate())
-        self.assertIn(f"None of the subtomograms can be used: {paths[0]} does not exist", found)
+        self.assertIn(f"No subtomogram can be used: {paths[0]} does not exist", found)
 
     def test_too_many_classes_are_named(self):
         self.assertIn(

@@ -2,10 +2,8 @@
 """Viewers of annotated tiles."""
 
 import os
-import warnings
 from typing import Any, List
 
-import mrcfile
 import numpy as np
 
 from ...engine.cryodl.contract.annotations import DRAWINGS, IMAGES, POSITIVE, UNCERTAIN, read_tiles
@@ -27,10 +25,7 @@ def imageOf(folder: str, tile: Any) -> np.ndarray:
 
 
 def _crop(folder: str, name: str, number: int, size: int) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        data = mrcfile.mmap(os.path.join(folder, name), permissive=True).data
-    return np.array((data if data.ndim == 3 else data[None])[number][:size, :size], np.float32)
+    return gallery_window.readParticle(f"{number + 1}@{os.path.join(folder, name)}")[:size, :size]
 
 
 def _reflected(corner: int, size: int, count: int) -> Any:
