@@ -8,8 +8,11 @@ import typing
 import numpy as np
 
 from ...io.particle_sets import ParticleSet
-from ...likelihood.observed import WIDEST, Source
+from ...likelihood.observed import WIDEST, Source, sample_groups
+from ...likelihood.reference import DIRTY
 from . import amplitude, assign
+
+IN_GROUPS = 96  # particles that tell whether optics groups are treated alike
 
 
 def hypotheses(particles: ParticleSet, diameter: float, contrast: str) -> list[Source]:
@@ -43,15 +46,36 @@ def choose_hypothesis(
     search.source = next(s for s in sources if (s.contrast, s.ctf_state) == (contrast, state))
     return f"Protein is {contrast} in the particle images" + (
         ", as they fit the structure best." if said else "."
-    ), warnings + flipped_notes(search.source, sources[0], path)
+    ), warnings + flipped_notes(search, sources, path)
 
 
-def flipped_notes(source: Source, stated: Source, path: str | os.PathLike[str]) -> list[str]:
-    """A sentence, in a list, if images are read as phase-flipped and the file does not say so. stated: what it says."""
+def flipped_notes(search: assign.Search, sources: typing.Sequence[Source], path: str | os.PathLike[str]) -> list[str]:
+    """A sentence, in a list, if the structure shows that images, all or those of some optics groups, are phase-flipped
+    and the file does not say so. search: with the source that was chosen of `sources`; the first is what it says."""
+    source, particles = search.source, search.source.particles
+    readings = {s.ctf_state: s for s in sources if s.contrast == source.contrast}
+    rows = sample_groups(particles, IN_GROUPS)
+    groups = np.array(particles.columns["rlnOpticsGroup"])[rows]
+    large = [name for name, count in zip(*np.unique(groups, return_counts=True)) if count > DIRTY]
+    if len(readings) > 1 and len(large) > 1:
+        shifts = search.shifts(search.fit.sigma if search.fit else search.spread)
+        both = [readings[state].measured() for state in readings]
+        raw, flipped = amplitude.evidences(both, rows, search.bank, shifts, search.width)
+        better = (flipped - raw).clip(*(sign * 3 * (flipped - raw).std() for sign in (-1, 1))).cpu().numpy()  # of dirt
+        kinds = [
+            ", ".join(name for name in large if sign * better[groups == name].sum() > amplitude.SURE)
+            for sign in (1, -1)
+        ]
+        if all(kinds):
+            return [
+                f"{path}: the structure fits best if the images of optics group {kinds[0]} are phase-flipped and those "
+                f"of {kinds[1]} are not. All are compared as {'not ' * (source.ctf_state != 'flipped')}flipped. Give "
+                "both kinds in STAR files of their own, and set rlnCtfDataArePhaseFlipped of the flipped ones to 1."
+            ]
     return [
         f"{path}: the structure fits best if the images are phase-flipped, although the file does not state it "
         "(rlnCtfDataArePhaseFlipped). They are compared as phase-flipped; correct the column before you use RELION."
-    ] * (source.ctf_state == "flipped" != stated.ctf_state)
+    ] * (source.ctf_state == "flipped" != sources[0].ctf_state)
 
 
 def _decided(evidences: typing.Mapping[typing.Any, float], default: typing.Any) -> tuple[typing.Any, bool]:
