@@ -183,7 +183,7 @@ def test_a_group_that_shows_more_is_not_taken_for_all_images(here):
 
 
 @pytest.mark.parametrize(
-    "first, words", [(-0.2, "its images of optics group 1 are"), (0.0, "group 1 are"), (1.0, "its images are")]
+    "first, words", [(-0.2, "of optics group 1 are"), (0.0, "of optics group 1 are"), (1.0, "its images are")]
 )
 def test_images_of_all_groups_are_named_only_if_each_group_tells(here, first, words):
     """A group of low defocus is as stated, by 2.5 standard errors, or tells nothing; the other is flipped."""

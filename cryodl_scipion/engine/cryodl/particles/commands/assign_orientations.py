@@ -128,7 +128,7 @@ def _prepare(
     if kept:
         search.fit = kept.fit
         said = f"Protein is {search.source.contrast} in the particle images."
-        return said, flipped_notes(search, sources, config.particles), kept
+        return said, flipped_notes(search.source, sources[0], config.particles), kept
     said, advice, search.source = chosen()
     if config.model:
         search.source, notes = _with_denoiser(search.source, config.model, run.device)

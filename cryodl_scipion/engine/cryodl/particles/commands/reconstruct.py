@@ -68,9 +68,9 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
             "or the map before you use it."
         )
     views = views_of(projections.rotation_matrices(typing.cast("np.ndarray", particles.angles)), config.symmetry)
-    opposite = group_notes(particles)  # the map of both is of neither, and tells nothing of their phases
-    run.warn(*smoothed_notes(particles), *opposite, *views.doubts())
-    run.warn(*([] if opposite else sample_notes(particles, halves, found, config, run.device)))
+    run.warn(*smoothed_notes(particles), *views.doubts())
+    # a map of groups of opposite contrast shows neither, and tells nothing of their phases
+    run.warn(*(group_notes(particles) or sample_notes(particles, halves, found, config, run.device)))
     made = ReconstructOutputs(
         map=paths["map"],
         half1=paths["half1"],

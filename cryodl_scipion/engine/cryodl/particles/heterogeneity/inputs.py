@@ -30,7 +30,6 @@ VIEWED, ROUNDS = 256, 200  # particles whose orientations are compared with all 
 NEAR = 3.0  # degrees: standard deviation of orientations that are right; three times that where the molecule moves
 # of the particles at their orientations (fewer wrong ones are set apart); within NEAR (a quarter if a domain swings)
 ENOUGH, FEW = 0.7, 0.15
-AGAINST = 2.0  # standard errors
 OWN_AMPLITUDE = 40  # images of an optics group that tell how strongly it shows the structure
 TELLS = 0.2  # logarithmic likelihood of an image, on average, by which views other than those stated must be better
 WORDS = {
@@ -112,8 +111,7 @@ def match_reference(
     number = torch.bincount(shells(box).flatten(), plane_weights(box).expand(box, -1).flatten())[1 : box // 2]
     by_ring = lambda values: radial_mean(values.double(), box)[:, 1 : box // 2] * number
     gains, own = {}, torch.fft.rfft2(images).conj()
-    groups = np.array(particles.columns["rlnOpticsGroup"])[rows]
-    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    names, group, sizes = np.unique(np.array(particles.columns["rlnOpticsGroup"])[rows], False, True, True)
     # with one amplitude for all, a group that is treated otherwise would decide how the others seem to be treated
     alike = np.where(sizes[group] < OWN_AMPLITUDE, -1, group)
     for state in WORDS:  # ring by ring: how blurred a reference is must not decide how the images seem to be treated
@@ -126,35 +124,30 @@ def match_reference(
     # noise of images multiplied by their CTF is, too: a product with what no CTF changed tells most
     seen = 1 if particles.ctf_state == "multiplied" else treated_ctf(plain, particles.ctf_state)
     match, power = image_products(images, transforms * seen)[0], image_products(images, transforms * plain)[1]
-    return match.numpy() / np.sqrt(np.maximum(power.numpy(), 1e-30)), gains, groups
+    return match.numpy() / np.sqrt(np.maximum(power.numpy(), 1e-30)), gains, names[group]
 
 
 def ctf_notes(particles: ParticleSet, gains: dict[str, np.ndarray], groups: np.ndarray) -> list[str]:
-    """[sentence] if images, all or those of some groups, seem to be treated otherwise than stated. gains, groups: of
-    match_reference."""
+    """[sentence] if images, all or of some groups, seem to be treated otherwise. gains, groups: of match_reference."""
     stated = particles.ctf_state
     better = {state: values - gains[stated] for state, values in gains.items()}
     by = {state: off.clip(-3 * off.std(), 3 * off.std()) for state, off in better.items()}
 
     def seems(part: np.ndarray) -> str:
-        best = max(WORDS, key=lambda state: by[state][part].mean())
+        best = max(by, key=lambda state: by[state][part].mean())
         # the spread of all images: few would let dirt decide
         return best if by[best][part].mean() * part.sum() ** 0.5 > SURE * better[best].std() else stated
 
-    large = {name: groups == name for name, count in zip(*np.unique(groups, return_counts=True)) if count > DIRTY}
-    found = {name: seems(part) for name, part in large.items()}
+    names, counts = np.unique(groups, return_counts=True)
+    found = {name: seems(groups == name) for name in names[counts > DIRTY]}
     best = next((state for state in found.values() if state != stated), seems(groups == groups))
-    names = [name for name, state in found.items() if state == best]
-    # where no group alone is sure, one that is rather as stated speaks against "all images"
-    against = [by[best][p].mean() * p.sum() ** 0.5 < -AGAINST * better[best].std() for p in large.values()]
-    if best == stated or len(groups) <= DIRTY or (any(against) and not names):
-        return []
-    of = f" of optics group {', '.join(names)}" if 0 < len(names) < len(found) else ""
+    alike = [name for name, state in found.items() if state == best]  # none if only all together are sure
+    of = f" of optics group {', '.join(alike)}" if 0 < len(alike) < len(found) else ""
     return [
         f"According to {particles.path} its images{of} are {WORDS[stated]}, but they seem to be {WORDS[best]}. "
         "If the map is of this molecule, correct rlnCtfDataArePhaseFlipped and "
         "rlnCtfDataAreCtfPremultiplied of its optics table (0 or 1), or give the raw images."
-    ]
+    ] * (best != stated and len(groups) > DIRTY)
 
 
 SHELLS = slice(2, 8)  # in which maps of the same molecule agree, whatever their resolution
@@ -283,15 +276,15 @@ def sample_notes(
     if particles.optics is None:
         return []
     width, side, rng = particles.box * particles.pixel_size, min(SIDE, particles.box), np.random.default_rng(0)
-    one, two = (particles.subset(halves == half) for half in (1, 2))
-    fits = lambda first, second, read: [
+    parts = [particles.subset(halves == half) for half in (1, 2)]
+    fits = lambda each, read: [
         match_reference(some, volumes.resized((density * found.mask)[None], side)[0], width / side, width)
-        for some, density in ((first, read.half2), (second, read.half1))
+        for some, density in zip(each, (read.half2, read.half1))
     ]
-    own = fits(one, two, found)
+    own = fits(parts, found)
     if found.resolution and OUTLINE * found.resolution > width:
-        others = (dataclasses.replace(some, angles=some.poses(rng.permutation(len(some)))[0]) for some in (one, two))
-        better = np.concatenate([at[0] - elsewhere[0] for at, elsewhere in zip(own, fits(*others, found))])
+        mixed = fits([dataclasses.replace(p, angles=p.poses(rng.permutation(len(p)))[0]) for p in parts], found)
+        better = np.concatenate([at[0] - elsewhere[0] for at, elsewhere in zip(own, mixed)])
         sure = better.mean() / better.std().clip(1e-30) * len(better) ** 0.5
         if sure < OWN:
             return [
@@ -309,9 +302,9 @@ def sample_notes(
     stated = found if len(rows) == len(halves) or other is None else read(particles.ctf_state)
     best = read(other) if other else stated
     wrong = bool(stated.resolution and best.resolution and FINER * best.resolution < stated.resolution)
-    _, gains, groups = zip(*(fits(one, two, best) if wrong else own))
-    gains = {state: np.concatenate([values[state] for values in gains]) for state in WORDS}
-    return ctf_notes(particles, gains, np.concatenate(groups)) or wrong * [
+    _, gains, groups = zip(*(fits(parts, best) if wrong else own))
+    of_both = {state: np.concatenate([values[state] for values in gains]) for state in WORDS}
+    return ctf_notes(particles, of_both, np.concatenate(groups)) or wrong * [
         f"The half-maps agree to {best.resolution or 0:.1f} Å, not {stated.resolution or 0:.1f} Å, if the phases of "
         f"{particles.path} are {'not ' * (other == 'none')}flipped: correct rlnCtfDataArePhaseFlipped of its optics "
         "table (1: flipped), and reconstruct again."

@@ -89,8 +89,8 @@ class ParticleComparison:
         rows = sample_rows(len(self.source.particles), READINGS)
         by_size = sorted(candidates, key=lambda candidate: candidate.diameter)
         searches = (self.search(by_size[row].density, COARSE) for row in sample_rows(len(by_size), SIZES))
-        found = [torch.stack(evidences(self.sources, rows, one.bank, one.shifts(), self.width)) for one in searches]
-        self.source = self.sources[int(torch.stack(found).sum(2).amax(0).argmax())]
+        found = [evidences(self.sources, rows, one.bank, one.shifts(), self.width) for one in searches]
+        self.source = self.sources[int(np.max(found, axis=0).argmax())]
 
     def search(
         self, density: torch.Tensor, detail: Fineness, fit: AmplitudeFit | None = None, source: Source | None = None

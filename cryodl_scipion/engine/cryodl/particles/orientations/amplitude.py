@@ -155,12 +155,12 @@ def smooth_amplitude(match: np.ndarray, power: np.ndarray, width: float) -> tupl
     return float(amplitude[best]), float(tried[best])
 
 
-def evidences(sources: list[Source], rows: np.ndarray, bank: Bank, shifts: Shifts, width: float) -> list[torch.Tensor]:
-    """Logarithmic evidence of each of several Sources, readings of the same images, for each particle of some rows.
+def evidences(sources: list[Source], rows: np.ndarray, bank: Bank, shifts: Shifts, width: float) -> list[float]:
+    """Logarithmic evidence of each of several Sources, readings of the same images, for the particles of some rows.
     bank: of the Reference without gain."""
     found, disc = [], bank.reference.disc
     for source in sources:
         observed = source.observed(rows, disc)
         strong = bank.with_gain(RingPower.of(observed, bank.reference).fit(width).gain(disc.rings, width))
-        found.append(evidence(log_likelihoods(observed, strong, shifts, FAR)).double())
+        found.append(float(evidence(log_likelihoods(observed, strong, shifts, FAR)).double().sum()))
     return found

@@ -172,8 +172,7 @@ class Search:
         left, coarse = list(behind), self.coarse(sources[0])
         for search, every in ((coarse, 1), (self, 8), (self, 3), (self, 1)):
             rows, shifts = search.sample(ROUGH)[::every], search.shifts(self.spread)
-            read = evidences([sources[number] for number in left], rows, search.bank, shifts, self.width)
-            found = [float(values.sum()) for values in read]
+            found = evidences([sources[number] for number in left], rows, search.bank, shifts, self.width)
             behind.update({number: value - max(found) for number, value in zip(left, found)})
             left = [number for number in left if behind[number] > -CLEARLY]
             if self.spread is None:

@@ -37,7 +37,7 @@ def best_size(search: Search, near: bool) -> tuple[float, float]:
         # a little beyond the images there is next to nothing of the structure, and the best needs two neighbours
         for size in (s for s in sizes if s not in found and (s in NEAR or s * search.settings.diameter <= width)):
             other = search.coarse(source, size, finest)
-            found[size] = float(evidences([source], rows, other.bank, other.shifts(), width)[0].sum())
+            found[size] = evidences([source], rows, other.bank, other.shifts(), width)[0]
         if near and found[1.0] == max(found.values()):
             break
     tried, values = np.array(sorted(found.items())).T
