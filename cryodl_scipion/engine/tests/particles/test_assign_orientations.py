@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`cryodl assign-orientations`: particles and a structure in, the same particles with angles and shifts out."""
 
+import dataclasses
 import shutil
 import subprocess
 from pathlib import Path
@@ -41,9 +42,9 @@ def errors(ground_truth="p.star", found="o.star"):
     )
 
 
-def changed_stack(change, name="x"):
-    """p.star with other images: change(images, particles) -> images. Returns the STAR file's name."""
-    particles = read_particles("p.star")
+def changed_stack(change, name="x", of="p.star"):
+    """A set with other images: change(images, particles) -> images. Returns the STAR file's name."""
+    particles = read_particles(of)
     images = change(particles.images(slice(None)), particles)
     with StackWriter(f"{name}.mrcs", len(particles), particles.box, particles.pixel_size) as stack:
         stack.add(images)
@@ -87,6 +88,22 @@ def test_flipped_phases_are_noticed_and_said(project):
     result = orient(particles=changed_stack(flipped), angular_step=8)
     assert any("fits best if the images are phase-flipped" in w for w in result.warnings)
     assert np.median(errors()[0]) < 4
+
+
+def test_flipped_phases_of_one_optics_group_are_not_said_of_all(project):
+    simulate_particles(output="deep.star", count=40, snr=1.0, minimum_defocus=30000, maximum_defocus=60000)
+
+    def half_flipped(images, particles):
+        signs = particles.ctf(slice(None)).sign()
+        signs[:10] = 1
+        return torch.fft.irfft2(torch.fft.rfft2(images) * signs, s=images.shape[-2:])
+
+    particles = read_particles(changed_stack(half_flipped, of="deep.star"))
+    optics = {name: [*values] * 2 for name, values in particles.optics_columns.items()} | {"rlnOpticsGroup": ["1", "2"]}
+    two = dataclasses.replace(particles, optics_columns=optics)
+    write_particles_star("two.star", two, {"rlnOpticsGroup": ["1"] * 10 + ["2"] * 30})
+    said = " ".join(orient(particles="two.star", angular_step=8).warnings)
+    assert "only of those that `cryodl reconstruct` names" in said
 
 
 def test_a_map_with_other_voxels_is_resampled_and_that_is_said(project):

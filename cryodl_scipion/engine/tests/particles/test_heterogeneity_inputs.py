@@ -176,9 +176,38 @@ def test_a_group_that_shows_more_is_not_taken_for_all_images(here):
     gains = {state: rng.normal(0, 1, 300) for state in inputs.WORDS}
     gains["none"][:150] += 3
     gains["multiplied"][150:] += 8
-    assert "its images of optics group 1 are neither" in inputs.ctf_notes(particles, gains)[0]
+    groups = np.array(particles.columns["rlnOpticsGroup"])
+    assert "its images of optics group 1 are neither" in inputs.ctf_notes(particles, gains, groups)[0]
     gains["multiplied"][:150] += 6
-    assert "its images are neither" in inputs.ctf_notes(particles, gains)[0]
+    assert "its images are neither" in inputs.ctf_notes(particles, gains, groups)[0]
+
+
+@pytest.mark.parametrize(
+    "first, words", [(-0.2, "of optics group 1 are"), (0.0, "of optics group 1 are"), (1.0, "its images are")]
+)
+def test_images_of_all_groups_are_named_only_if_each_group_tells(here, first, words):
+    """A group of low defocus is as stated, by 2.5 standard errors, or tells nothing; the other is flipped."""
+    raw, rng = read_particles("p.star"), np.random.default_rng(3)
+    groups = np.array([str(n // 150) for n in range(300)])
+    gains = {state: np.zeros(300) for state in inputs.WORDS}
+    gains["flipped"] = rng.permutation(np.linspace(-1.5, 1.5, 300))
+    for group, mean in (("0", first), ("1", 1.5)):
+        gains["flipped"][groups == group] += mean - gains["flipped"][groups == group].mean()
+    assert words in inputs.ctf_notes(raw, gains, groups)[0]
+
+
+def test_a_group_has_amplitudes_of_its_own(here, tmp_path):
+    """With common ones, rings in which a flipped group has the other sign would explain nothing of raw images."""
+    images, other = read_particles("p.star").images(slice(None)).numpy(), treated("flipped")
+    images[150:] = other[150:]
+    optics = {name: [values[0]] * 2 for name, values in read_tables("p.star")["optics"].items()}
+    optics["rlnOpticsGroup"], groups = ["1", "2"], dict(rlnOpticsGroup=["1"] * 150 + ["2"] * 150)
+    mixed = read_particles(changed(tmp_path, groups, images, optics))
+    box = torch.from_numpy(mrcfile.read("p_map.mrc").copy())
+    width = mixed.box * mixed.pixel_size
+    both = inputs.match_reference(mixed, box, width / len(box), 0.6 * width)[1]
+    alone = inputs.match_reference(mixed.subset(np.arange(150)), box, width / len(box), 0.6 * width)[1]
+    assert both["none"][:150] == pytest.approx(alone["none"], rel=1e-3)
 
 
 def test_dirt_in_optics_groups_of_few_images_is_no_treatment(here):
@@ -190,7 +219,7 @@ def test_dirt_in_optics_groups_of_few_images_is_no_treatment(here):
     for dirty in ([7, 100], [6, 7, 8]):
         gains = {state: rng.normal(0, 1, 300) for state in inputs.WORDS}
         gains["multiplied"][[n for n in dirty if n < 9]] += 60
-        assert not inputs.ctf_notes(particles, gains)
+        assert not inputs.ctf_notes(particles, gains, np.array(groups["rlnOpticsGroup"]))
         matches = rng.normal(1, 1, 300)
         matches[dirty] += -60 if len(dirty) > 2 else np.array([-60, 60])
         assert not opposite_groups(particles, np.arange(300), matches)

@@ -22,6 +22,7 @@ from cryodl.core.projections import Projector, random_angles
 from cryodl.core.symmetry import symmetry_correlation
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 from cryodl.io.particles import ANGLES
+from cryodl.particles.heterogeneity import inputs
 from cryodl.reconstruction.halves import resolved, soft_sphere, wiener_constants
 
 
@@ -173,6 +174,20 @@ def test_phases_that_are_flipped_in_one_optics_group_alone_are_said(tmp_path, mo
     write_particles_star("two.star", two, {"rlnOpticsGroup": ["1"] * 75 + ["2"] * 75})
     words = "of optics group 1 are neither phase-flipped nor multiplied by their CTF, but they seem to be phase-flipped"
     assert any(words in one for one in reconstruct(particles="two.star").warnings) == bool(flipped)
+    # a map of groups of opposite contrast shows neither, and read so the other group seemed to be flipped
+    images = mrcfile.read("p.mrcs").copy()
+    images[:75] *= -1
+    mrcfile.write("p.mrcs", images, overwrite=True, voxel_size=PIXEL)
+    warnings = " ".join(reconstruct(particles="two.star", output="opposite.mrc").warnings)
+    assert "Multiply the images of either by -1" in warnings and "seem to be" not in warnings
+
+
+def test_phases_of_groups_are_told_by_the_particles_of_both_halves(tmp_path, monkeypatch):
+    """By one half alone those of 600 particles at SNR 0.1 were not surely told."""
+    monkeypatch.chdir(tmp_path)
+    write_flipped(0)
+    monkeypatch.setattr(inputs, "ctf_notes", lambda particles, gains, groups: [f"{len(gains['none'])} {len(groups)}"])
+    assert "150 150" in reconstruct(particles="q.star").warnings
 
 
 @pytest.mark.parametrize("flags", [(), ("--no-correct-ctf",)])

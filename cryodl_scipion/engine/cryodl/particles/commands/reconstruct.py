@@ -68,8 +68,9 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
             "or the map before you use it."
         )
     views = views_of(projections.rotation_matrices(typing.cast("np.ndarray", particles.angles)), config.symmetry)
-    run.warn(*smoothed_notes(particles), *group_notes(particles), *views.doubts())
-    run.warn(*sample_notes(particles, halves, found, config, run.device))
+    run.warn(*smoothed_notes(particles), *views.doubts())
+    # a map of groups of opposite contrast shows neither, and tells nothing of their phases
+    run.warn(*(group_notes(particles) or sample_notes(particles, halves, found, config, run.device)))
     made = ReconstructOutputs(
         map=paths["map"],
         half1=paths["half1"],

@@ -219,8 +219,8 @@ class BlindDenoiser:
             plain = torch.ones((len(small), side, side // 2 + 1))
             transfer = plain if ctf is None else _cropped_ctf(ctf[part], box, side)
             answer = self._denoised(small, transfer, self.spectra) / unit if unit else torch.zeros_like(small)
-            shown = (images[part] != 0).flatten(1).any(1)  # prepare makes zeros of images without variation
-            parts.append(fourier_resize(answer, box) * shown[:, None, None])
+            # prepare makes zeros of images without variation
+            parts.append(fourier_resize(answer, box) * (images[part] != 0).any((1, 2), keepdim=True))
         return torch.cat(parts) if parts else images.new_zeros(images.shape)
 
     def _denoised(self, images: torch.Tensor, ctf: torch.Tensor, spectra: SetSpectra) -> torch.Tensor:

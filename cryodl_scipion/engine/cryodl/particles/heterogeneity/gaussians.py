@@ -38,8 +38,7 @@ class Gaussians:
         square = (grid - self.centres[..., None]).square() / (2 * self.widths.square())[..., None, None]  # ..., N, 3, b
         x, y, z = (torch.exp(-square.clamp(max=28)) / (self.widths * (2 * torch.pi) ** 0.5)[..., None, None]).unbind(-2)
         plane = (y[..., :, None] * x[..., None, :]).flatten(-2)  # ..., N, b b
-        whole = (z * self.amplitudes[..., None]).transpose(-1, -2) @ plane
-        return whole.reshape(*whole.shape[:-1], box, box)
+        return ((z * self.amplitudes[..., None]).transpose(-1, -2) @ plane).unflatten(-1, (box, box))
 
     def project(self, matrices: torch.Tensor, y: torch.Tensor, x: torch.Tensor, box: int) -> torch.Tensor:
         """Central slices of the volumes' transforms, the middle being the origin; differentiable. matrices: (m, 3, 3),

@@ -30,6 +30,7 @@ VIEWED, ROUNDS = 256, 200  # particles whose orientations are compared with all 
 NEAR = 3.0  # degrees: standard deviation of orientations that are right; three times that where the molecule moves
 # of the particles at their orientations (fewer wrong ones are set apart); within NEAR (a quarter if a domain swings)
 ENOUGH, FEW = 0.7, 0.15
+OWN_AMPLITUDE = 40  # images of an optics group that tell how strongly it shows the structure
 TELLS = 0.2  # logarithmic likelihood of an image, on average, by which views other than those stated must be better
 WORDS = {
     "none": "neither phase-flipped nor multiplied by their CTF",
@@ -46,14 +47,14 @@ def check_alignment(
 
     particles: with angles and CTF. reference: (box, box, box). voxel, diameter: Å. contrast: 'bright', 'dark', or
     'auto' to find it from the images. Raises ValueError: empty images; both contrasts; a CTF unlike the file's."""
-    found, gains = match_reference(particles, reference, voxel, diameter)
+    found, gains, groups = match_reference(particles, reference, voxel, diameter)
     refuse_if(opposite_groups(particles, sample_groups(particles, SAMPLE), found))
     value = found.mean() * np.sqrt(len(found)) / max(found.std(), 1e-30)
     if contrast == "auto":
         contrast = "dark" if value < -SURE else "bright"
     if abs(value) <= SURE:
         return contrast, 1.0, None
-    refuse_if(ctf_notes(particles, gains))
+    refuse_if(ctf_notes(particles, gains, groups))
     return contrast, *at_own_views(particles, reference, voxel, diameter, contrast)
 
 
@@ -95,9 +96,10 @@ def _share_there(search: assign.Search) -> float:
 
 def match_reference(
     particles: ParticleSet, reference: torch.Tensor, voxel: float, diameter: float
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
     """Of a sample of m particles and projections of a reference: (m,) normalised correlations at their orientations;
-    {state: (m,)} what they explain of each image, if that was done to it. Parameters: see check_alignment."""
+    {state: (m,)} what they explain of each image, if that was done to it; (m,) names of their optics groups.
+    Parameters: see check_alignment."""
     rows, box = sample_groups(particles, SAMPLE), reference.shape[-1]
     few = (particles.images(part) for part in np.array_split(rows, -(-len(rows) // VIEWED)))
     parts, exact = zip(*(resample(images, particles.pixel_size, voxel, box) for images in few))
@@ -109,36 +111,43 @@ def match_reference(
     number = torch.bincount(shells(box).flatten(), plane_weights(box).expand(box, -1).flatten())[1 : box // 2]
     by_ring = lambda values: radial_mean(values.double(), box)[:, 1 : box // 2] * number
     gains, own = {}, torch.fft.rfft2(images).conj()
+    names, group, sizes = np.unique(np.array(particles.columns["rlnOpticsGroup"])[rows], False, True, True)
+    # with one amplitude for all, a group that is treated otherwise would decide how the others seem to be treated
+    alike = np.where(sizes[group] < OWN_AMPLITUDE, -1, group)
     for state in WORDS:  # ring by ring: how blurred a reference is must not decide how the images seem to be treated
-        seen = transforms * treated_ctf(plain, state)
+        seen, gains[state] = transforms * treated_ctf(plain, state), np.zeros(len(rows))
         match, power = by_ring((own * seen).real), by_ring(seen.abs().square())
-        amplitude = match.sum(0) / power.sum(0).clamp(min=1e-30)
-        amplitude = torch.where(amplitude * match.sum() > 0, amplitude, 0)  # of one sign in all rings
-        gains[state] = (amplitude * match - 0.5 * amplitude**2 * power).sum(1).numpy()
+        for part in (alike == one for one in np.unique(alike)):
+            amplitude = match[part].sum(0) / power[part].sum(0).clamp(min=1e-30)
+            amplitude = torch.where(amplitude * match[part].sum() > 0, amplitude, 0)  # of one sign in all rings
+            gains[state][part] = (amplitude * match[part] - 0.5 * amplitude**2 * power[part]).sum(1)
     # noise of images multiplied by their CTF is, too: a product with what no CTF changed tells most
     seen = 1 if particles.ctf_state == "multiplied" else treated_ctf(plain, particles.ctf_state)
     match, power = image_products(images, transforms * seen)[0], image_products(images, transforms * plain)[1]
-    return match.numpy() / np.sqrt(np.maximum(power.numpy(), 1e-30)), gains
+    return match.numpy() / np.sqrt(np.maximum(power.numpy(), 1e-30)), gains, names[group]
 
 
-def ctf_notes(particles: ParticleSet, gains: dict[str, np.ndarray]) -> list[str]:
-    """[sentence] if images, all or a group's, seem to be treated otherwise than stated. gains: of match_reference."""
+def ctf_notes(particles: ParticleSet, gains: dict[str, np.ndarray], groups: np.ndarray) -> list[str]:
+    """[sentence] if images, all or of some groups, seem to be treated otherwise. gains, groups: of match_reference."""
     stated = particles.ctf_state
-    groups = np.array(particles.columns["rlnOpticsGroup"])[sample_groups(particles, SAMPLE)]
     better = {state: values - gains[stated] for state, values in gains.items()}
-    parts = {"": groups == groups, **{f" of optics group {name}": groups == name for name in np.unique(groups)}}
-    for of, part in parts.items():
-        means = {state: off[part].clip(-3 * off.std(), 3 * off.std()).mean() for state, off in better.items()}
-        best = max(WORDS, key=means.__getitem__)
-        others = [] if of else [better[best][p].mean() * p.sum() ** 0.5 for p in parts.values() if p.sum() > DIRTY]
-        # the spread of all images: few would let dirt decide. A group that is as stated speaks against "all images"
-        if part.sum() > DIRTY and means[best] * part.sum() ** 0.5 > SURE * better[best].std() > -min(others, default=0):
-            return [
-                f"According to {particles.path} its images{of} are {WORDS[stated]}, but they seem to be {WORDS[best]}. "
-                "If the map is of this molecule, correct rlnCtfDataArePhaseFlipped and "
-                "rlnCtfDataAreCtfPremultiplied of its optics table (0 or 1), or give the raw images."
-            ]
-    return []
+    by = {state: off.clip(-3 * off.std(), 3 * off.std()) for state, off in better.items()}
+
+    def seems(part: np.ndarray) -> str:
+        best = max(by, key=lambda state: by[state][part].mean())
+        # the spread of all images: few would let dirt decide
+        return best if by[best][part].mean() * part.sum() ** 0.5 > SURE * better[best].std() else stated
+
+    names, counts = np.unique(groups, return_counts=True)
+    found = {name: seems(groups == name) for name in names[counts > DIRTY]}
+    best = next((state for state in found.values() if state != stated), seems(groups == groups))
+    alike = [name for name, state in found.items() if state == best]  # none if only all together are sure
+    of = f" of optics group {', '.join(alike)}" if 0 < len(alike) < len(found) else ""
+    return [
+        f"According to {particles.path} its images{of} are {WORDS[stated]}, but they seem to be {WORDS[best]}. "
+        "If the map is of this molecule, correct rlnCtfDataArePhaseFlipped and "
+        "rlnCtfDataAreCtfPremultiplied of its optics table (0 or 1), or give the raw images."
+    ] * (best != stated and len(groups) > DIRTY)
 
 
 SHELLS = slice(2, 8)  # in which maps of the same molecule agree, whatever their resolution
@@ -267,18 +276,15 @@ def sample_notes(
     if particles.optics is None:
         return []
     width, side, rng = particles.box * particles.pixel_size, min(SIDE, particles.box), np.random.default_rng(0)
-    one, two = (particles.subset(halves == half) for half in (1, 2))
-    fit = lambda some, density: match_reference(
-        some, volumes.resized((density * found.mask)[None], side)[0], width / side, width
-    )
+    parts = [particles.subset(halves == half) for half in (1, 2)]
+    fits = lambda each, read: [
+        match_reference(some, volumes.resized((density * found.mask)[None], side)[0], width / side, width)
+        for some, density in zip(each, (read.half2, read.half1))
+    ]
+    own = fits(parts, found)
     if found.resolution and OUTLINE * found.resolution > width:
-        better = np.concatenate(
-            [
-                fit(some, density)[0]
-                - fit(dataclasses.replace(some, angles=some.poses(rng.permutation(len(some)))[0]), density)[0]
-                for some, density in ((one, found.half2), (two, found.half1))
-            ]
-        )
+        mixed = fits([dataclasses.replace(p, angles=p.poses(rng.permutation(len(p)))[0]) for p in parts], found)
+        better = np.concatenate([at[0] - elsewhere[0] for at, elsewhere in zip(own, mixed)])
         sure = better.mean() / better.std().clip(1e-30) * len(better) ** 0.5
         if sure < OWN:
             return [
@@ -296,7 +302,9 @@ def sample_notes(
     stated = found if len(rows) == len(halves) or other is None else read(particles.ctf_state)
     best = read(other) if other else stated
     wrong = bool(stated.resolution and best.resolution and FINER * best.resolution < stated.resolution)
-    return ctf_notes(one, fit(one, (best if wrong else stated).half2)[1]) or wrong * [
+    _, gains, groups = zip(*(fits(parts, best) if wrong else own))
+    of_both = {state: np.concatenate([values[state] for values in gains]) for state in WORDS}
+    return ctf_notes(particles, of_both, np.concatenate(groups)) or wrong * [
         f"The half-maps agree to {best.resolution or 0:.1f} Å, not {stated.resolution or 0:.1f} Å, if the phases of "
         f"{particles.path} are {'not ' * (other == 'none')}flipped: correct rlnCtfDataArePhaseFlipped of its optics "
         "table (1: flipped), and reconstruct again."
