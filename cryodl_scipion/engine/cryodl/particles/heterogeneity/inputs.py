@@ -132,17 +132,22 @@ def ctf_notes(particles: ParticleSet, gains: dict[str, np.ndarray], groups: np.n
     stated = particles.ctf_state
     better = {state: values - gains[stated] for state, values in gains.items()}
     by = {state: off.clip(-3 * off.std(), 3 * off.std()) for state, off in better.items()}
+    # in standard errors by the spread of all images: few would let dirt decide
+    told = lambda state, part: by[state][part].mean() * part.sum() ** 0.5 / max(better[state].std(), 1e-30)
 
     def seems(part: np.ndarray) -> str:
         best = max(by, key=lambda state: by[state][part].mean())
-        # the spread of all images: few would let dirt decide
-        return best if by[best][part].mean() * part.sum() ** 0.5 > SURE * better[best].std() else stated
+        return best if told(best, part) > SURE else stated
 
     names, counts = np.unique(groups, return_counts=True)
-    found = {name: seems(groups == name) for name in names[counts > DIRTY]}
-    best = next((state for state in found.values() if state != stated), seems(groups == groups))
-    alike = [name for name, state in found.items() if state == best]  # none if only all together are sure
-    of = f" of optics group {', '.join(alike)}" if 0 < len(alike) < len(found) else ""
+    parts = {name: groups == name for name in names[counts > DIRTY]}
+    alone = [seems(part) for part in parts.values()]
+    best = next((state for state in alone if state != stated), seems(groups == groups))
+    # where one group is surely so, half as much is enough of others: each, or all that are left
+    alike = [name for name, part in parts.items() if told(best, part) > SURE / 2]
+    left = np.isin(groups, [name for name in parts if name not in alike])
+    some = best in alone and left.any() and told(best, left) <= SURE / 2
+    of = f" of optics group {', '.join(alike)}" if some else ""
     return [
         f"According to {particles.path} its images{of} are {WORDS[stated]}, but they seem to be {WORDS[best]}. "
         "If the map is of this molecule, correct rlnCtfDataArePhaseFlipped and "
