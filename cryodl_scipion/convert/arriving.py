@@ -278,7 +278,7 @@ class ArrivingMicrographs(ArrivingItems):
 
     def __init__(self, micrographs: SetOfMicrographs, coordinates: Optional[SetOfCoordinates]) -> None:
         super().__init__(micrographs)
-        self._picks, self._picked, self._picksClosed = coordinates, set(), coordinates is None
+        self._picks, self.picked, self._picksClosed = coordinates, set(), coordinates is None
         self._pickedIds, self._picksEnd = ColumnOnce("_micId"), StreamEnd()
         if coordinates is not None:
             self._theirs = ReadOnce(coordinates.getMicrographs(), Micrograph.getMicName)
@@ -294,12 +294,12 @@ class ArrivingMicrographs(ArrivingItems):
             return self._picksClosed
         finally:
             ids = self._pickedIds.update(coordinates)
-            self._picked = {name for name, objId in self._theirIds().items() if objId in ids}
+            self.picked = {name for name, objId in self._theirIds().items() if objId in ids}
 
     def ready(self, known: Set[str]) -> List[str]:
         """As ArrivingItems; while picks are still coming, only micrographs that have some."""
         waiting = super().ready(known)
-        return waiting if self._picksClosed else [name for name in waiting if name in self._picked]
+        return waiting if self._picksClosed else [name for name in waiting if name in self.picked]
 
     def writePicks(self, folder: str, micrographs: Sequence[Micrograph], like: Optional[ArrivingItems] = None) -> None:
         """Write <folder>/<micrograph>.star; empty where nothing was picked. like: whose names and pixels are taken."""

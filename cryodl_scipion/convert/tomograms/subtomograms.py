@@ -44,14 +44,14 @@ def writeSubtomograms(path: str, subtomograms: Any, tilts: Tuple[float, float], 
     """Write a SetOfSubTomograms, or SetOfClassesSubTomograms, as STAR 3.1, whole or not at all. tilts: (least, largest)
     degrees where neither the items nor their tomograms know their range. classes: whether rlnClassNumber is written.
     rlnImageId holds the item's id. Raises ValueError unless every item was written."""
-    images, first = imagesOf(subtomograms), next(_items(subtomograms))[0]
+    images, first = imagesOf(subtomograms), next(tickedItems(subtomograms))[0]
     writers = [(names, _unpacked(values)) for names, values in _writersOf(first, _tiltsOf(images, tilts))]
     if isAligned(subtomograms):
         size = images.getSamplingRate()
         writers.append((ANGLES + ORIGIN, _unpacked(lambda item: poseOf(item.getTransform().getMatrix(), size, 3))))
     if classes:
         writers.append(((CLASS,), lambda pair: (pair[1],)))
-    count = writeStar(path, opticsOf(images, 3), writers, _items(subtomograms))
+    count = writeStar(path, opticsOf(images, 3), writers, tickedItems(subtomograms))
     expected = sum([len(one.getUniqueValues("id", ENABLED)) for one, _ in _sets(subtomograms)])
     if count != expected:
         raise ValueError(f"Only {count} of {expected} subtomograms could be read from {subtomograms.getFileName()}.")
@@ -64,13 +64,13 @@ def imagesOf(subtomograms: EMSet) -> SetOfSubTomograms:
 def isAligned(subtomograms: EMSet) -> bool:
     return any(
         item.hasTransform() and not np.allclose(item.getTransform().getMatrix(), np.eye(4))
-        for item, _ in _items(subtomograms)
+        for item, _ in tickedItems(subtomograms)
     )
 
 
 def classNumbers(subtomograms: EMSet) -> Dict[int, int]:
     """{class number: number of items} of a set of classes, or by the class ids of a set; 0 holds those without any."""
-    return dict(collections.Counter(number for _, number in _items(subtomograms)))
+    return dict(collections.Counter(number for _, number in tickedItems(subtomograms)))
 
 
 def classNames(subtomograms: EMSet, numbers: Sequence[int]) -> List[str]:
@@ -84,7 +84,7 @@ def classNames(subtomograms: EMSet, numbers: Sequence[int]) -> List[str]:
     return names if all(names) and len(set(names)) == len(names) and UNKNOWN not in names else []
 
 
-def _items(subtomograms: EMSet) -> Any:
+def tickedItems(subtomograms: EMSet) -> Any:
     """(item, class number) one after another; the item is the set's own object and changes with the next."""
     for one, number in _sets(subtomograms):
         for item in one.iterItems(where=ENABLED):

@@ -3,7 +3,7 @@
 
 import dataclasses
 import os
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Sequence, Set
 
 import pyworkflow.utils as pwutils
 from pwem.objects import EMSet, Micrograph, SetOfCoordinates, SetOfCTF, SetOfParticles
@@ -140,6 +140,10 @@ class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfi
         output.setHasCTF(self.inputCTF.get() is not None)
         output.setIsPhaseFlipped(self._config().flip_phases)
         output.setCoordinates(self.inputCoordinates)
+
+    def _foundEmpty(self, done: Any) -> Set[str]:
+        """Without those that have picks: they came since, or all lie at the edge."""
+        return super()._foundEmpty(done) - self._arriving.picked
 
     def closeStep(self) -> None:
         super().closeStep()

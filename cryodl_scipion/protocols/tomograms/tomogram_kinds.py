@@ -17,15 +17,15 @@ from tomo.objects import (
     TomoMask,
 )
 
-from ...convert.arriving import ArrivingItems, firstOf
+from ...convert.arriving import ArrivingItems
 from ...convert.maps import insteadOfHeader
 from ...convert.names import emptyFolder, inputName
-from ...convert.reading import ENABLED
 from ...convert.tomograms.subtomograms import (
     appendSubtomogramAverages,
     classNumbers,
     fillSubtomogramClasses,
     imagesOf,
+    tickedItems,
     writeSubtomograms,
 )
 from ...convert.tomograms.tomograms import (
@@ -119,10 +119,10 @@ def checkSubtomograms(subtomograms: EMSet, classes: bool = False) -> List[str]:
     if subtomograms.getSize() == 0:
         return ["The set of subtomograms is empty. Choose another."]
     images = imagesOf(subtomograms)
-    usable = (item.clone() for item in images.iterItems(where=ENABLED) if not _unusable(fileOf(item)))
+    usable = (item.clone() for item, _ in tickedItems(subtomograms) if not _unusable(fileOf(item)))
     first = next(usable, None)  # the engine leaves out the others, and says why
-    images.close()  # it holds a lock
-    problems = _unusable(fileOf(firstOf(images, ENABLED))) if first is None else []
+    problems = next((_unusable(fileOf(item)) for item, _ in tickedItems(subtomograms)), ["all are unticked."])
+    subtomograms.close()  # it holds a lock
     size = () if first is None or first.getIndex() else sizeOf(first)
     return (
         sayIf(

@@ -317,6 +317,19 @@ class TestCryodlExtractParticles(CryodlTest):
         self.assertIn("another box", " ".join(self.extracted.validate()))
         self.extracted.box.set(BOX)
 
+    def test_micrographs_that_have_picks_only_when_it_continues_are_cut_then(self):
+        """Picking left one out that could not be read, was continued, and so was this run: its particles were lost."""
+        picked = self.makeCoordinates(self.imported, {1: [(100, 100)]})
+        protocol = self.extract(picked, None, particleDiameter=60)
+        item, coordinates = Coordinate(x=150, y=150), picked.outputCoordinates
+        item.setMicrograph(self.imported.outputMicrographs[2])
+        coordinates.enableAppend()
+        coordinates.append(item)
+        coordinates.write()
+        coordinates.close()
+        self.proj.launchProtocol(protocol, wait=True)
+        self.assertEqual(Counter(p.getMicId() for p in protocol.outputParticles), {1: 1, 2: 1})
+
     def test_arriving_micrographs_are_cut_once_though_the_run_is_stopped(self):
         folder, waiting = os.path.join(self.data, "stream"), os.path.join(self.data, "waiting")
         paths = synthetic.writeMicrographs(waiting, 3)

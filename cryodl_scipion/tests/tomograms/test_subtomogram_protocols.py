@@ -17,6 +17,7 @@ from ...protocols import (
     CryodlProtSimulateSubtomograms,
     CryodlProtTrainClassifier,
 )
+from ...protocols.tomograms.tomogram_kinds import checkSubtomograms
 from .. import fake_ground_truth
 from ..particle_sets import ParticlesTest, addTo
 from ..tomogram_sets import BOX, PIXEL_SIZE, makeClasses, makeClassifier, makeSubtomograms, makeTomograms, poseOf
@@ -315,6 +316,21 @@ class TestCryodlClusterSubtomograms(SubtomogramsTest):
             os.truncate(path, 0)
         found = " ".join(self.make(CryodlProtClusterSubtomograms, source, classes=2).validate())
         self.assertIn(f"No subtomogram can be used: {paths[0]} does not exist", found)
+
+    def test_of_classes_their_own_ticks_count_not_those_of_the_set_they_were_made_of(self):
+        """The form showed Python's error once all of that set was unticked."""
+        source = makeSubtomograms(self)
+        classes, images = makeClasses(self, source).outputClasses, source.outputSubtomograms
+        images.close()
+        with contextlib.closing(sqlite3.connect(images.getFileName())) as file, file:
+            file.execute("UPDATE Objects SET enabled = 0")
+        self.assertEqual(checkSubtomograms(classes), [])
+        self.assertEqual(
+            checkSubtomograms(images), ["No subtomogram can be used: all are unticked. Extract them again, as MRC."]
+        )
+        for one in (classes, images):
+            with contextlib.closing(sqlite3.connect(one.getFileName(), timeout=0)) as file, file:
+                file.execute("UPDATE Objects SET enabled = 1")
 
     def test_too_many_classes_are_named(self):
         self.assertIn(
