@@ -36,7 +36,7 @@ class Line(Task):
         self.steps += 1
         self.optimizers["line"].zero_grad()
         loss = ((self.networks["line"](batch) - batch @ GROUND_TRUTH.T) ** 2).mean()
-        accelerator.backward(loss)
+        loss.backward()
         self.optimizers["line"].step()
         return {"loss": loss.detach() if self.loss_of is None else self.loss_of(self.steps)}
 

@@ -112,11 +112,6 @@ class Observations:
     def __len__(self) -> int:
         return len(self.files[0])
 
-    @property
-    def rings(self) -> int:
-        """Number of rings."""
-        return len(self.scale)
-
     def count(self, radius: float) -> int:
         """Number of coefficients up to a frequency in waves per box."""
         return int(np.searchsorted(np.linalg.norm(self.frequencies, axis=0), radius + 1e-6, side="right"))

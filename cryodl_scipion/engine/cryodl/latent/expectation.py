@@ -65,19 +65,14 @@ class CurvedCoordinate:
         match = np.concatenate([match[:, :q], match[:, q:] - precision * moved], axis=1)
         own, fit, inverse = without_errors(gram, match, q, precision)
         value = fit @ self.factors.T - 0.5 * np.einsum("gk,mkl,gl->mg", self.factors, own, self.factors, optimize=True)
-        weight = np.exp(value - value.max(axis=1, keepdims=True))
+        weight = np.exp(value - value.max(axis=1, keepdims=True))  # m, GRID: probabilities of the positions
         weight /= weight.sum(axis=1, keepdims=True)
-        return self.given(weight, gram, match, inverse)
-
-    def given(self, weight: np.ndarray, gram: np.ndarray, match: np.ndarray, inverse: np.ndarray) -> LatentPosterior:
-        """The LatentPosterior of probabilities (m, GRID) of the positions. inverse: covariance of their errors."""
-        q, size = self.count, gram.shape[1]
         first = weight @ self.factors
         second = np.einsum("mg,gk,gl->mkl", weight, self.factors, self.factors, optimize=True)
         carried = inverse @ gram[:, q:, :q]  # m, e, q: what the errors take over from the components
         plain = np.einsum("mef,mf->me", inverse, match[:, q:])
         errors = plain - np.einsum("meq,mq->me", carried, first)
-        both, covariance = np.zeros((len(gram), size, size)), np.zeros((len(gram), size, size))
+        both, covariance = np.zeros_like(gram), np.zeros_like(gram)
         both[:, :q, :q] = second
         cross = first[:, :, None] * plain[:, None, :] - second @ carried.transpose(0, 2, 1)
         both[:, :q, q:], both[:, q:, :q] = cross, cross.transpose(0, 2, 1)
@@ -155,7 +150,7 @@ def expect(
     posterior: posterior.Linear or posterior.CurvedCoordinate, where the coordinates may be; Linear if None.
     collect: whether the sums of the volumes' equations are wanted."""
     posterior = posterior or Linear(len(volumes) - 1)
-    size, q, rings, errors = cube.side**3 if collect else 0, len(volumes), coefficients.rings, len(sigmas)
+    size, q, rings, errors = cube.side**3 if collect else 0, len(volumes), len(coefficients.scale), len(sigmas)
     total = ExpectationSums(
         np.zeros((size, q, 2), np.float32),
         np.zeros((size, q * (q + 1) // 2), np.float32),

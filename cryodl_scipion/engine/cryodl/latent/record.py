@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..io import files, mrc, particle_sets, relion_tables, subtomograms
+from ..io import files, mrc, particle_sets, plots, relion_tables, subtomograms
 from ..io.messages import doing, warn
 from . import cube, masks
 from .components import ComponentFit, Setting, fit_components
@@ -59,14 +59,9 @@ SHOWN = 20000  # particles at most
 
 def draw_latent(latent: np.ndarray, clusters: np.ndarray, title: str, path: str | os.PathLike[str]) -> None:
     """Write a PNG of two latent coordinates, coloured by cluster, and their density. latent: (n, k). clusters: (n,)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     rows = np.arange(len(latent))[:: max(1, len(latent) // SHOWN)]
     first, second = latent[:, 0], latent[:, min(1, latent.shape[1] - 1)]
-    figure = Figure(figsize=(9, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    points, density = figure.subplots(1, 2)
+    figure, ((points, density),) = plots.new_figure(1, 2, (9, 4.2))
     points.scatter(first[rows], second[rows], c=clusters[rows], s=3, cmap="tab10")
     density.hexbin(first, second, gridsize=40, mincnt=1)
     for axes, shown in ((points, "coloured by cluster"), (density, "density of particles")):

@@ -127,7 +127,7 @@ class WindowAttention(nn.Module):
         self.mixed = nn.Linear(channels, channels)
         self.bias = bias
 
-    def attend(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The answer of the attention, of the shape of x."""
         sides = x.shape[1:-1]
         n = window_side(min(sides), self.window)

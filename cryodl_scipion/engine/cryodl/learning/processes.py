@@ -27,10 +27,6 @@ class OneProcess:
         enabled = self.dtype != torch.float32
         return typing.cast("typing.ContextManager[None]", torch.autocast(self.device.type, self.dtype, enabled=enabled))
 
-    def backward(self, loss: torch.Tensor) -> None:
-        """Gradients of a loss."""
-        loss.backward()
-
     def wait_for_everyone(self) -> None:
         """Return when all processes have come so far."""
 

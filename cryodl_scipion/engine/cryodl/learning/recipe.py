@@ -106,11 +106,6 @@ class TrainingRun:
         return device_name(self.device)
 
     @property
-    def seconds(self) -> float:
-        """Wall time since the start."""
-        return round(time.monotonic() - self.began, 1)
-
-    @property
     def stop_reason(self) -> str:
         """Why the training ended; one that is not by steps ends with its examples."""
         return self.report.stop_reason if self.report else "nothing is learnt by steps: all examples were used at once"
@@ -119,7 +114,11 @@ class TrainingRun:
         """What the card says of how the training ended: steps and best_step of one by steps, and the rest of any."""
         steps = {} if self.report is None else dict(steps=self.report.steps, best_step=self.report.best_step)
         return dict(
-            steps, stop_reason=self.stop_reason, seconds=self.seconds, device=self.device_name, seed=self.run.seed
+            steps,
+            stop_reason=self.stop_reason,
+            seconds=round(time.monotonic() - self.began, 1),
+            device=self.device_name,
+            seed=self.run.seed,
         )
 
     def metrics(self) -> dict[str, float]:

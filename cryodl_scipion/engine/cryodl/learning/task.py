@@ -129,7 +129,7 @@ class NetworkTask(Task):
         with accelerator.autocast():
             output = shared(parts[0])
         loss = self.loss(output.float(), *parts)
-        accelerator.backward(loss + self.penalty())
+        (loss + self.penalty()).backward()
         if self.gradient_limit is not None:
             torch.nn.utils.clip_grad_norm_(network.parameters(), self.gradient_limit)
         optimizer.step()

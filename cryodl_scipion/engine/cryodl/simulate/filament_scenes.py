@@ -169,8 +169,7 @@ def _curve(shape: tuple[int, ...], heading: float, bend: float, rng: np.random.G
 
 def _cut(line: np.ndarray, shape: tuple[int, ...], width: float, rng: np.random.Generator) -> np.ndarray | None:
     """The part of a line within the micrograph, or a random piece of it; None if it is shorter than three widths."""
-    margin = width
-    inside = ((line > -margin) & (line < np.array(shape) + margin)).all(1)
+    inside = ((line > -width) & (line < np.array(shape) + width)).all(1)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], inside.astype(int), [0]])))
     if not len(edges):
         return None
@@ -235,8 +234,7 @@ def _with_artefacts(image: torch.Tensor, width: float, rng: np.random.Generator)
     """Carbon, ice, specks, gradients. Filaments on carbon are marked by some people and not by others."""
     uncertain = torch.zeros(image.shape, dtype=torch.bool)
     if rng.random() < 0.3:
-        image, film = artefacts.add_carbon(image, 3 * width, rng)
-        uncertain = film
+        image, uncertain = artefacts.add_carbon(image, 3 * width, rng)
     if rng.random() < 0.4:
         image, ice = artefacts.add_ice(image, int(rng.integers(1, 10)), 3 * width, rng)
         uncertain = uncertain | ice

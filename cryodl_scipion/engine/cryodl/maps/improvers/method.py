@@ -34,9 +34,6 @@ class VolumeAttention(WindowAttention):
         super().__init__(channels, heads, window, nn.Parameter(torch.zeros(heads, (2 * window - 1) ** 3)), shifted)
         nn.init.trunc_normal_(self.bias, std=0.02)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.attend(x)
-
 
 class VolumeSwinConvBlock(SwinConvBlock):
     """Half of the channels through a residual convolution, half through window attention; of (b, c, d, h, w) tensors.

@@ -117,7 +117,7 @@ class ImproverTask(Task):
         losses["atoms"] = unlike.detach()
         loss = loss + SHELLS * shells + ATOMS * unlike
         optimizer.zero_grad(set_to_none=True)
-        accelerator.backward(loss)
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         return losses

@@ -40,7 +40,7 @@ class ImageAttention(WindowAttention):
         self.norm = nn.LayerNorm(channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.attend(self.norm(x))
+        return x + super().forward(self.norm(x))
 
 
 class ImageSwinConvBlock(SwinConvBlock):

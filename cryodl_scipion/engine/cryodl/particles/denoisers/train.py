@@ -172,7 +172,7 @@ class DenoiserTask(Task):
 
     def _update(self, name: str, loss: torch.Tensor, accelerator: typing.Any) -> None:
         self.optimizers[name].zero_grad(set_to_none=True)
-        accelerator.backward(loss)
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.networks[name].parameters(), 1.0)
         self.optimizers[name].step()
 

@@ -284,8 +284,7 @@ def measure_labelled_pair(
                 "label volumes. For score volumes, give the value of the feature in the labels (--label)."
             )
         for label in sorted(present):
-            masks = mine == label, theirs == label
-            found.setdefault(label, FeatureMeasures()).distances.add(*masks, annotated, inner)
+            found.setdefault(label, FeatureMeasures()).distances.add(mine == label, theirs == label, annotated, inner)
     components, slices = count_components(pair, sorted(found))
     for label, counts in components.items():
         found[label].voxels, found[label].components = overlap(shared, label, label), counts

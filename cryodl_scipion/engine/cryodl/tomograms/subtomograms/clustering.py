@@ -89,7 +89,7 @@ class EmbeddingTask(Task):
     def train_step(self, batch: tuple[torch.Tensor, ...], accelerator: typing.Any) -> dict[str, torch.Tensor]:
         loss, optimizer = self.loss(batch[0]), self.optimizers["autoencoder"]
         optimizer.zero_grad(set_to_none=True)
-        accelerator.backward(loss)
+        loss.backward()
         optimizer.step()
         return {"loss": loss.detach()}
 
