@@ -18,7 +18,7 @@ from ...io.files import write_csv
 from .atoms import Atoms, read_atoms
 from .half_map_test import half_map_test
 from .shells import Curve, shell_correlation, shell_filtered
-from .volume import Volume, write_volume
+from .volume import Volume, of_unit_width, write_volume
 
 WIDTH = 1.5  # Å, standard deviation of a sphere's weight: a side chain has some of its own
 TOLERANCE = 0.035  # mean of what a network changes of density that is in the data, as part of the power
@@ -118,7 +118,8 @@ def in_no_half(improved: np.ndarray, halves: typing.Sequence[Volume], mask: np.n
     """(z, y, x) bool: where an improved map has density and the mean of the raw half-maps nothing like it, as if the
     map was edited. Parameters: see doubt_of."""
     band, voxels = _agreed(halves, mask), halves[0].voxels_zyx
-    one, two = (band(x - np.median(x)) for x in (improved, halves[0].data + halves[1].data))  # over the background
+    whole = [of_unit_width(x) for x in (improved, halves[0].data + halves[1].data)]
+    one, two = (band(x - np.median(x)) for x in whole)  # over the background
     local = lambda x: gaussian_filter(x, AROUND / voxels, mode="constant")
     power, cross = local(one**2), local(one * two)
     return (power > LEVEL * (power**2).sum() / power.sum()) & (cross < LIKE * np.sqrt(power * local(two**2)))
@@ -159,6 +160,7 @@ def tested_halves(
     halves: typing.Sequence[Volume], improved: typing.Sequence[np.ndarray], mask: np.ndarray
 ) -> tuple[dict[str, typing.Any], dict[str, Curve], Doubt]:
     """Metrics and curves of half_map_test, with those of the Doubt, and the Doubt. halves, improved, mask: as there."""
+    improved = [of_unit_width(x) for x in improved]
     resolutions, curves, shared = half_map_test(halves, improved, mask)
     found = doubt_of(halves, improved, shared.controls, mask)
     return dict(resolutions, **shared.metrics(), **doubted(found, halves[0])), curves, found

@@ -97,7 +97,7 @@ def of_their_halves(
 ) -> list[np.ndarray]:
     """The data (z, y, x) of processed half-maps, their solvent at 0 and their standard deviation 1. Raises ValueError
     if one does not share the noise of its half-map, in the shells where both half-maps agree."""
-    data = [above_solvent(half, mask).data / half.data.std() for half in processed]
+    data = [above_solvent(half, mask).data for half in processed]
     alike = lambda x, y: shell_correlation(x * mask, y * mask, halves[0].voxels_zyx).value
     both = alike(halves[0].data, halves[1].data)
     shells = both > AGREED

@@ -148,9 +148,16 @@ def read_mask(path: str, volume: Volume, pixel_size: float | None = None) -> tup
 
 
 def above_solvent(volume: Volume, mask: np.ndarray) -> Volume:
-    """A Volume whose level outside of a mask is 0: a mask would draw its own shape into any other, and share it."""
+    """A Volume whose level outside of a mask is 0: a mask would draw its own shape into any other, and share it. Its
+    standard deviation is 1."""
     outside = mask < 0.01
-    return dataclasses.replace(volume, data=volume.data - (np.median(volume.data[outside]) if outside.any() else 0))
+    level = np.median(volume.data[outside]) if outside.any() else 0
+    return dataclasses.replace(volume, data=of_unit_width(volume.data - level))
+
+
+def of_unit_width(data: np.ndarray) -> np.ndarray:
+    """Data over their standard deviation: the squares of very small densities are 0 as float32."""
+    return data / np.float32(data.std(dtype=np.float64) or 1)
 
 
 def check_density(volume: Volume) -> None:
