@@ -103,7 +103,7 @@ def test_flipped_phases_of_one_optics_group_are_not_said_of_all(project):
     two = dataclasses.replace(particles, optics_columns=optics)
     write_particles_star("two.star", two, {"rlnOpticsGroup": ["1"] * 10 + ["2"] * 30})
     said = " ".join(orient(particles="two.star", angular_step=8).warnings)
-    assert "only of those that `cryodl reconstruct` names" in said
+    assert "ask `cryodl reconstruct` which of them" in said
 
 
 def test_a_map_with_other_voxels_is_resampled_and_that_is_said(project):

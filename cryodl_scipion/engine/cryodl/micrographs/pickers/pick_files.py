@@ -234,5 +234,5 @@ class Picks:
         return (
             f"{written}Expected particles: {number['number']:.0f} ± {number['deviation']:.0f}"
             f"{'' if self.avoid == 'nothing' else ' outside the areas to avoid'}; expected of the picks: {stated}"
-            f"{'; 90 % intervals if those of this size are of one kind' if self.adapted else ''}"
+            f"{'; 90 % intervals, if all particles of this size are of one kind' if self.adapted else ''}"
         )

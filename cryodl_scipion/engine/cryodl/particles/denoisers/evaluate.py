@@ -154,14 +154,17 @@ def bench_of(
             raise ValueError(f"{particles.path}: without a structure, a Bench is needed whose signal is like theirs.")
         return Bench(particles, None, denoiser, contrast, diameter_px, like.amplitude, like.signal, noise), notes
     amplitude = abs(fit.amplitude)
-    notes += [
-        f"{particles.path}: the images hardly show the structure's projections at their angles "
-        f"({amplitude / max(fit.error, 1e-30):.1f} standard errors). Is it the right structure, of the right hand and "
-        "frame?"
-    ] * (amplitude < 5 * fit.error) + [
-        f"{particles.path}: the phases seem to be flipped, though the file does not say it; they are taken to be."
-    ] * (fit.ctf_state != particles.ctf_state)
-    particles = dataclasses.replace(particles, ctf_state=fit.ctf_state)
+    if amplitude < 5 * fit.error:
+        notes.append(
+            f"{particles.path}: the images hardly show the structure's projections at their angles "
+            f"({amplitude / max(fit.error, 1e-30):.1f} standard errors). Is it the right structure, "
+            "of the right hand and frame?"
+        )
+    if fit.ctf_state != particles.ctf_state:
+        notes.append(
+            f"{particles.path}: the phases seem to be flipped, though the file does not say it; they are taken to be."
+        )
+        particles = dataclasses.replace(particles, ctf_state=fit.ctf_state)
     signal = amplitude**2 * ring_powers(
         projector.project(random_angles(VIEWS, np.random.default_rng(0)), None, particles.box).cpu()
     ).mean(0)

@@ -173,10 +173,11 @@ class Pairs(PairImages):
         made = SimulatedPairs(particles.subset(training), projector, self, scale, amplitude, spectrum, fit.ctf_state)
         snr = made.snr()
         self.notes += [how, f"{particles.path}: SNR about {snr:.3g} inside of the particle."]
-        self.notes += [
-            f"{particles.path}: images of {particles.box} px x {particles.pixel_size:.4g} Å were resampled to "
-            f"{self.box} px x {self.pixel_size:.4g} Å."
-        ] * (particles.box != self.box or abs(particles.pixel_size / self.pixel_size - 1) >= 1e-3)
+        if particles.box != self.box or abs(particles.pixel_size / self.pixel_size - 1) >= 1e-3:
+            self.notes.append(
+                f"{particles.path}: images of {particles.box} px x {particles.pixel_size:.4g} Å were resampled to "
+                f"{self.box} px x {self.pixel_size:.4g} Å."
+            )
         known: tuple[tuple[list[typing.Any], typing.Any], ...] = (
             (self.training, training),
             (self.validation, validation),

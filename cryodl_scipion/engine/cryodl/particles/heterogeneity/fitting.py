@@ -104,10 +104,11 @@ def _started(
     if alike:  # noise has no orientations to be refined
         doing("refining the orientations")
         mean, sigmas = refine_views(setting, mean, coarse, sigmas)
-        notes += [
-            f"Orientations are about {np.degrees(setting.uncertain) * 3**0.5:.0f}° off, or more: too much to be "
-            "corrected, and it can look like motion. Refine them first."
-        ] * bool(setting.uncertain > 0.99 * LARGEST * coefficients.FIRST_SPREAD[0])
+        if setting.uncertain > 0.99 * LARGEST * coefficients.FIRST_SPREAD[0]:
+            notes.append(
+                f"Orientations are about {np.degrees(setting.uncertain) * 3**0.5:.0f}° off, or more: too much to be "
+                "corrected, and it can look like motion. Refine them first."
+            )
     voxel = particles.box * particles.pixel_size / inputs.box
     setting.confine(masks.molecule_mask(mean, voxel) if alike else 1.0, inputs.mask)
     return Start(

@@ -170,7 +170,8 @@ def _maps(
 ) -> tuple[tuple[np.ndarray, ...], torch.Tensor]:
     """((map, half1, half2), fsc) of the sums (match, weight) of two halves, the first of which become those of both."""
     found = [_solved(match, weight, box, None) for match, weight in halves]
-    curve = fourier.fsc(*(half * soft_sphere(box, diameter_px) for half in found))
+    mask = soft_sphere(box, diameter_px)
+    curve = fourier.fsc(*(half * mask for half in found))
     match, weight = (one.add_(other) for one, other in zip(*halves))
     both = _solved(match, weight, box, wiener_constants(curve))
     return tuple(volume.numpy() for volume in (both, *found)), curve

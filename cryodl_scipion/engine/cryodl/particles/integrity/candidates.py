@@ -144,10 +144,11 @@ class Given:
         self.notes = [sentence] * (contrast == "auto" and not sure)
         contrast = found if contrast == "auto" else contrast
         self.source = Source(particles, diameter_px, contrast, fit.ctf_state).measured()
-        self.notes += [
-            f"{particles.path}: the images fit the compositions better if they are phase-flipped; they are assumed to "
-            "be, although the file does not state it (rlnCtfDataArePhaseFlipped)."
-        ] * (fit.ctf_state != particles.ctf_state)
+        if fit.ctf_state != particles.ctf_state:
+            self.notes.append(
+                f"{particles.path}: the images fit the compositions better if they are phase-flipped; they are "
+                "assumed to be, although the file does not state it (rlnCtfDataArePhaseFlipped)."
+            )
         # compositions are compared in the frame of the first, which need not be that of the refinement's reference
         radius = WIDEST_SHIFT * particles.box
         self.shifts = torch.as_tensor(healpix_grid.disc_of_shifts(radius, 1.0), dtype=torch.float32, device=device)

@@ -32,11 +32,12 @@ def choose_hypothesis(
     sources = [source.measured() for source in sources]
     found = search.compare(sources)
     contrasts = {r.contrast: max(f for f, s in zip(found, sources) if s.contrast == r.contrast) for r in sources}
-    contrast, said = _decided(contrasts, sources[0].contrast)
-    warnings = [
-        f"{path}: the contrast could not be determined by comparing the images with the structure; protein is "
-        f"assumed to be {contrast}. Set --contrast if that is wrong."
-    ] * (len(contrasts) > 1 and not said)
+    (contrast, said), warnings = _decided(contrasts, sources[0].contrast), []
+    if len(contrasts) > 1 and not said:
+        warnings.append(
+            f"{path}: the contrast could not be determined by comparing the images with the structure; protein is "
+            f"assumed to be {contrast}. Set --contrast if that is wrong."
+        )
     states = {s.ctf_state: f for f, s in zip(found, sources) if s.contrast == contrast}
     state = _decided(states, sources[0].ctf_state)[0]
     search.source = next(s for s in sources if (s.contrast, s.ctf_state) == (contrast, state))
@@ -49,8 +50,8 @@ def flipped_notes(source: Source, stated: Source, path: str | os.PathLike[str]) 
     """A sentence, in a list, if images are read as phase-flipped and the file does not say so. stated: what it says."""
     return [
         f"{path}: the structure fits best if the images are phase-flipped, although the file does not state it "
-        "(rlnCtfDataArePhaseFlipped). They are compared as phase-flipped; correct the column before you use RELION, if "
-        "there are several optics groups only of those that `cryodl reconstruct` names."
+        "(rlnCtfDataArePhaseFlipped). They are compared as phase-flipped; correct the column before you use RELION, "
+        "but if there are several optics groups, ask `cryodl reconstruct` which of them."
     ] * (source.ctf_state == "flipped" != stated.ctf_state)
 
 
