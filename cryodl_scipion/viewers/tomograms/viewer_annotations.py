@@ -6,6 +6,7 @@ from typing import Any, List
 
 import numpy as np
 
+from ...convert.reading import mapped
 from ...engine.cryodl.contract.annotations import DRAWINGS, IMAGES, POSITIVE, UNCERTAIN, read_tiles
 from ...objects import CryodlAnnotations
 from ...protocols import CryodlProtAnnotate
@@ -25,7 +26,8 @@ def imageOf(folder: str, tile: Any) -> np.ndarray:
 
 
 def _crop(folder: str, name: str, number: int, size: int) -> np.ndarray:
-    return gallery_window.readParticle(f"{number + 1}@{os.path.join(folder, name)}")[:size, :size]
+    data = mapped(os.path.join(folder, name))
+    return np.array((data if data.ndim == 3 else data[None])[number][:size, :size], np.float32)
 
 
 def _reflected(corner: int, size: int, count: int) -> Any:

@@ -100,14 +100,12 @@ class CryodlMasksViewer(
         return self.window(SlicesWindow, TomogramSlices.ofTomograms(obj, [obj]), str(obj))
 
 
-class CryodlCoordinates3DViewer(
-    ObjectViewer,
-    name="cryodl places",
-    targets=[SetOfCoordinates3D],
-    only=lambda places: any(
-        map((arriving.firstOf(places) or places).hasAttribute, (f"_{VOLUME}", f"_{STRUCTURE}", f"_{SPECIES}"))
-    ),
-):
+def _isOurs(coordinates: SetOfCoordinates3D) -> bool:
+    first = arriving.firstOf(coordinates) or coordinates
+    return any(first.hasAttribute("_" + name) for name in (VOLUME, STRUCTURE, SPECIES))
+
+
+class CryodlCoordinates3DViewer(ObjectViewer, name="cryodl places", targets=[SetOfCoordinates3D], only=_isOurs):
     def show(self, obj: SetOfCoordinates3D) -> Any:
         return detectionsView(self, obj, str(obj))
 

@@ -85,7 +85,7 @@ _RANGES = {
     "boundary_rule": (-5.0, 5.0),
     "picking_scales": (0.25, 4.0),
 }
-_LISTS = {"calibration": 2, "narrow": 3, "gains": 2, "picking_scales": 1}  # how many numbers; 1: or more
+_LISTS = {"calibration": (2, 2), "narrow": (3, 3), "gains": (2, 2), "picking_scales": (1, 9)}  # at least and at most
 _WORDS = {"contrast": ("dark", "bright")}
 # Of a picker's validation, what its labels can tell; other labels tell all. F1 is too high of a network's own picks and
 # of boxes alone, too low of sparse labels.
@@ -160,15 +160,13 @@ def _faults(card: typing.Mapping[str, typing.Any], wanted: typing.Mapping[str, t
         if not all(isinstance(v, _NUMBER) and not isinstance(v, bool) and least <= v <= most for v in values):
             yield f"{key} is {card[key]!r}; it must lie between {least:g} and {most:g}"
     yield from (
-        f"{key} is {card[key]!r}; it must be a list of {count if count > 1 else 'one or more'} numbers"
-        for key, count in _LISTS.items()
-        if card.get(key) is not None and not (isinstance(card[key], list) and count in (1, len(card[key])))
+        f"{key} is {card[key]!r}; it must be a list of {least if least == most else 'one or more'} numbers"
+        for key, (least, most) in _LISTS.items()
+        if card.get(key) is not None and not (isinstance(card[key], list) and least <= len(card[key]) <= most)
     )
-    yield from (
-        f"{key} is {card[key]!r}; it must be {' or '.join(words)}"
-        for key, words in _WORDS.items()
-        if card.get(key) is not None and card[key] not in words
-    )
+    for key, words in _WORDS.items():
+        if card.get(key) is not None and card[key] not in words:
+            yield f"{key} is {card[key]!r}; it must be {' or '.join(words)}"
     yield from (f"{key} is empty" for key in ("classes", "structures", "species") if key in wanted and not card[key])
     for name in (n for key in ("classes", "species", "feature") if key in wanted for n in _listed(card[key])):
         if not isinstance(name, str) or not name.isprintable() or "/" in name or name in ("", ".", ".."):

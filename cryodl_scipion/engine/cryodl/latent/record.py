@@ -50,8 +50,8 @@ def umap_positions(latent: np.ndarray, seed: int) -> np.ndarray:
 
     if not np.ptp(latent) > 0:  # noise: all at one position
         return np.zeros((len(latent), 2))
-    drawn = umap.UMAP(n_components=2, n_neighbors=min(NEIGHBOURS, len(latent) - 1), random_state=seed, n_jobs=1)
-    return np.asarray(drawn.fit_transform(latent), float)
+    reducer = umap.UMAP(n_components=2, n_neighbors=min(NEIGHBOURS, len(latent) - 1), random_state=seed, n_jobs=1)
+    return np.asarray(reducer.fit_transform(latent), float)
 
 
 SHOWN = 20000  # particles at most

@@ -182,8 +182,9 @@ def _bead(shape: tuple[int, ...], pixel_size: float, rng: np.random.Generator) -
     centre = rng.uniform(radius, np.array(shape) - 1 - radius)
     around = balls(centre[None], radius + 1)
     distance = np.linalg.norm(around - centre, axis=1)
-    body = around[distance <= radius]
-    return Part(around, body, lambda: (around, BEAD_DENSITY * np.clip(radius - distance + 0.5, 0, 1)))
+    return Part(
+        around, around[distance <= radius], lambda: (around, BEAD_DENSITY * np.clip(radius - distance + 0.5, 0, 1))
+    )
 
 
 def photograph(
