@@ -176,11 +176,11 @@ class TestCryodlSurfaces(Volumes):
 
     def test_surfaces_are_drawn_in_the_colours_of_their_labels(self):
         data = meshes_data.Surfaces(dict(a={"ribosome": self.stl(self.sphere(40))}), {}, ["membrane", "ribosome"])
-        axes, mesh = Figure().add_subplot(), data.drawn("a", ["membrane", "ribosome"])
+        axes, mesh = Figure().add_subplot(projection="3d"), data.drawn("a", ["membrane", "ribosome"])
         shown = meshes_window.colours(mesh, meshes_window.COLOURINGS["membrane"], None)
         np.testing.assert_allclose(np.unique(shown, axis=0), [slices_window.to_rgb(COLOURS[1])])
-        meshes_window.drawMeshes(axes, mesh, shown, np.eye(3))
-        self.assertIn("x: 20 nm", [text.get_text() for text in axes.texts])
+        meshes_window.drawMeshes(axes, mesh, shown)
+        self.assertAlmostEqual(np.ptp(axes.get_xlim()), 20, 0)  # nm
         meshes_window.drawFeatures(axes, data.features, ["membrane", "ribosome"])
         colours = axes.get_legend().legend_handles if hasattr(axes.get_legend(), "legend_handles") else []
         self.assertEqual(
@@ -188,9 +188,8 @@ class TestCryodlSurfaces(Volumes):
             [slices_window.to_rgb(COLOURS[0]), slices_window.to_rgb(COLOURS[1])],
         )
         nothing = data.drawn("a", [])
-        meshes_window.drawMeshes(
-            axes, nothing, meshes_window.colours(nothing, meshes_window.COLOURINGS["membrane"], None), np.eye(3)
-        )
+        none = meshes_window.colours(nothing, meshes_window.COLOURINGS["membrane"], None)
+        meshes_window.drawMeshes(axes, nothing, none)
         self.assertIn("No surface", axes.texts[0].get_text())
 
 
@@ -270,14 +269,7 @@ class TestCryodlMeshes(Volumes):
             self.assertEqual(len(lines), len(near))
         self.assertEqual(len(data.outline("a", 0, 47)[0]), 0)
 
-    def test_the_first_view_down_the_z_axis_has_x_to_the_right_and_y_up(self):
-        np.testing.assert_allclose(meshes_window.rotation(0, 90), np.eye(3), atol=1e-12)
-        np.testing.assert_allclose(meshes_window.rotation(0, 0) @ (1, 2, 3), (1, 3, -2), atol=1e-12)  # along y, z up
-        turned = meshes_window.rotation(50, 20)
-        np.testing.assert_allclose(turned @ turned.T, np.eye(3), atol=1e-12)
-        self.assertAlmostEqual(np.linalg.det(turned), 1)
-
-    def test_membranes_are_drawn_from_back_to_front_in_the_colours_of_the_choice(self):
+    def test_membranes_are_drawn_in_the_colours_of_the_choice_with_the_frame_of_a_slice(self):
         mesh = meshes_data.joined([meshes_data.readMesh(self.ply(n)) for n in (1, 2)])
         by = meshes_window.COLOURINGS
         own = meshes_window.colours(mesh, by["membrane"], None)
@@ -288,14 +280,19 @@ class TestCryodlMeshes(Volumes):
         self.assertAlmostEqual(sum(scale.get_clim()), 0)
         grey = meshes_window.colours(mesh, by["mean curvature"], scale)[np.isnan(mesh.values["curvature_per_nm"])]
         self.assertEqual(np.ptp(grey), 0)
-        axes = Figure().add_subplot()
-        meshes_window.drawMeshes(axes, mesh, own, np.eye(3), (2, -180.0))
-        triangles = axes.collections[0]
-        heights = mesh.vertices[triangles._triangulation.triangles, 2].sum(axis=1)
-        self.assertTrue((np.diff(heights) >= 0).all())
-        self.assertIn("x: 16 nm", [text.get_text() for text in axes.texts])
+        axes = Figure().add_subplot(projection="3d")
+        meshes_window.drawMeshes(axes, mesh, own, (2, -180.0))
+        self.assertAlmostEqual(np.ptp(axes.get_zlim()), 16, 0)  # nm
+        (frame,) = axes.lines
+        x, y, z = frame.get_data_3d()
+        np.testing.assert_allclose(z, -18.0)
+        np.testing.assert_allclose([x.min(), x.max(), y.min(), y.max()], [*axes.get_xlim(), *axes.get_ylim()])
+        brightness = axes.collections[0].get_facecolor()[:, :3].max(axis=1) / own.max()
+        self.assertTrue(brightness.min() < 0.5 and brightness.max() > 0.9)
+        meshes_window.drawMeshes(axes, mesh, own, (2, 0.0))  # a slice beside the membranes has none
+        self.assertEqual(len(axes.lines), 0)
         empty = meshes_data.joined([])
-        meshes_window.drawMeshes(axes, empty, meshes_window.colours(empty, by["membrane"], None), np.eye(3))
+        meshes_window.drawMeshes(axes, empty, meshes_window.colours(empty, by["membrane"], None))
         self.assertIn("No surface", axes.texts[0].get_text())
 
 

@@ -9,10 +9,10 @@ from typing import Any, Dict, Optional, Sequence
 import matplotlib
 import numpy as np
 from matplotlib.cm import ScalarMappable
-from matplotlib.collections import LineCollection, TriMesh
+from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize, to_rgb
 from matplotlib.patches import Patch
-from matplotlib.tri import Triangulation
+from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
 from ...engine.cryodl.contract import counted
 from .. import plots, window
@@ -28,9 +28,8 @@ COLOURINGS: Dict[str, Colouring] = {
     "distance": Colouring("distance_angstrom", "distance to the nearest membrane (Å)", False, "viridis_r"),
 }
 _DARKEST = 0.35  # of a colour, where no light falls
-_LIGHT = np.array([-0.35, 0.45, 0.82])  # in the frame of the picture: right, up, towards the eye
+_LIGHT = np.array([-0.35, -0.45, 0.82])  # where it comes from, x, y, z
 _LISTED = 12  # membranes in the legend
-_EDGES = [(a, a | bit) for a in range(8) for bit in (1, 2, 4) if not a & bit]  # of a box, corners in binary
 _NM = 10.0  # Å
 
 
@@ -57,62 +56,32 @@ def colours(mesh: Mesh, colouring: Colouring, scale: Optional[ScalarMappable]) -
     return np.where(np.isfinite(values)[:, None], scale.to_rgba(np.nan_to_num(values))[:, :3], 0.7)
 
 
-def rotation(azimuth: float, elevation: float) -> np.ndarray:
-    """(3, 3) matrix from x, y, z to right, up and towards the eye. Degrees; 0, 90 looks down the z axis, y upwards."""
-    a, e = np.radians(azimuth), np.radians(elevation)
-    right = np.array([np.cos(a), np.sin(a), 0.0])
-    eye = np.array([np.sin(a) * np.cos(e), -np.cos(a) * np.cos(e), np.sin(e)])
-    return np.stack([right, np.cross(eye, right), eye])
+def drawMeshes(axes: Any, mesh: Mesh, colour: np.ndarray, plane: Any = None, zoom: float = 1.0) -> None:
+    """Membranes in a box with sides in nm.
 
-
-def drawMeshes(axes: Any, mesh: Mesh, colour: np.ndarray, turned: np.ndarray, plane: Any = None) -> None:
-    """Membranes as seen from a side, in nm, in a box around them.
-
-    axes: 2-D. colour: (n, 3) of the vertices. turned: of rotation. plane: (axis 0, 1, 2 for x, y, z, position in Å) of
-    a slice whose frame is drawn, or None."""
-    for artist in [*axes.collections, *axes.texts]:
+    axes: of three dimensions. colour: (n, 3) of the vertices. plane: (axis 0, 1, 2 for x, y, z, position in Å) of a
+    slice whose frame is drawn, or None."""
+    for artist in [*axes.collections, *axes.lines, *axes.texts]:
         artist.remove()
     if not len(mesh.faces):
-        axes.text(0.5, 0.5, "No surface in this tomogram", ha="center", transform=axes.transAxes)
+        axes.text2D(0.5, 0.5, "No surface in this tomogram", ha="center", transform=axes.transAxes)
         return
-    low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
-    middle = (low + high) / 2
-    seen = (mesh.vertices - middle) @ turned.T / _NM
-    light = np.abs(mesh.normals @ turned.T @ (_LIGHT / np.linalg.norm(_LIGHT)))
+    light = np.abs(mesh.normals @ _LIGHT / np.linalg.norm(_LIGHT))
     lit = colour * (_DARKEST + (1 - _DARKEST) * light)[:, None]
-    triangles = TriMesh(Triangulation(seen[:, 0], seen[:, 1], mesh.faces[np.argsort(seen[mesh.faces, 2].sum(axis=1))]))
-    triangles.set(facecolor=np.column_stack([lit, np.ones(len(lit))]), zorder=2)  # of vertices
-    axes.add_collection(triangles, autolim=False)
-    _drawBox(axes, (low - middle) / _NM, (high - middle) / _NM, turned, (high - low) / _NM)
-    if plane is not None:
-        _drawPlane(axes, low, high, middle, turned, *plane)
-
-
-def _drawBox(axes: Any, low: np.ndarray, high: np.ndarray, turned: np.ndarray, sides: np.ndarray) -> None:
-    """The box around the membranes, with the lengths of its sides; edges in front of them are not drawn."""
-    corners = np.array([[(low, high)[n >> k & 1][k] for k in range(3)] for n in range(8)]) @ turned.T
-    nearest = int(corners[:, 2].argmax())
-    edges = [corners[list(edge), :2] for edge in _EDGES if nearest not in edge]
-    axes.add_collection(LineCollection(edges, colors="#999999", linewidths=0.8, zorder=1), autolim=False)
-    outer = np.abs(corners[:, :2]).sum(axis=1)
-    for bit, name in enumerate("xyz"):
-        seen = [list(edge) for edge in _EDGES if edge[1] - edge[0] == 1 << bit and nearest not in edge]
-        edge = max(seen, key=lambda edge: outer[edge].sum())
-        if np.linalg.norm(corners[edge[1], :2] - corners[edge[0], :2]) > 0.1 * sides[bit]:  # not seen end on
-            x, y = corners[edge, :2].mean(axis=0) * 1.12
-            axes.text(x, y, f"{name}: {sides[bit]:.0f} nm", ha="center", va="center", fontsize=9, color="#444444")
-
-
-def _drawPlane(
-    axes: Any, low: np.ndarray, high: np.ndarray, middle: np.ndarray, turned: np.ndarray, axis: int, position: float
-) -> None:
-    if not low[axis] <= position <= high[axis]:
-        return
-    _, up = (n for n in range(3) if n != axis)
-    ends = np.array([low, high, high, low, low])
-    ends[:, axis], ends[:, up] = position, np.array([low, low, high, high, low])[:, up]
-    line = ((ends - middle) @ turned.T / _NM)[:, :2]
-    axes.add_collection(LineCollection([line], colors="#dd8800", linewidths=1.4, zorder=3), autolim=False)
+    triangles = mesh.vertices[mesh.faces] / _NM
+    solid = Poly3DCollection(triangles, facecolors=lit[mesh.faces].mean(axis=1), linewidths=0, antialiased=False)
+    axes.add_collection3d(solid)
+    low, high = triangles.min(axis=(0, 1)), triangles.max(axis=(0, 1))
+    high = np.maximum(high, low + 1.0)  # a flat one has a side of 0
+    for name, *ends in zip("xyz", low, high):
+        axes.set(**{f"{name}lim": ends, f"{name}label": f"{name} (nm)"})
+    axes.set_box_aspect(high - low, zoom=zoom)
+    if plane is not None and low[plane[0]] <= plane[1] / _NM <= high[plane[0]]:
+        axis, position = plane
+        frame = np.array([low, high, high, low, low])
+        up = max({0, 1, 2} - {axis})
+        frame[:, axis], frame[:, up] = position / _NM, np.array([low, low, high, high, low])[:, up]
+        axes.plot(*frame.T, color="#dd8800", linewidth=1.4)
 
 
 def drawScale(axes: Any, scale: Optional[ScalarMappable], label: str, numbers: Sequence[int]) -> None:
@@ -128,8 +97,7 @@ def drawScale(axes: Any, scale: Optional[ScalarMappable], label: str, numbers: S
     axes.legend(handles=handles, title="membrane", **look).set_visible(bool(numbers))
 
 
-_SIDE = (35.0, 30.0)  # azimuth and elevation at first, degrees
-_DEGREES = 0.5  # for each px that the mouse goes
+_SIDE = (30.0, -55.0)  # elevation and azimuth at first, degrees
 _CLOSER = 1.2  # for each step of the wheel
 _HAND = "Drag to rotate, wheel to zoom, 0 for the first view."
 
@@ -140,9 +108,8 @@ class SolidWindow(window.CanvasWindow):
 
     _mesh: Any = None
     _colours: Any = None
-    _held: Any = None
-    _side, _zoom = _SIDE, 1.0
-    _WIDTH = 0.86  # of the axes, beside which a scale may stand
+    _zoom = 1.0
+    _WIDTH = 0.82  # of the axes, beside which a scale may stand
     _addControls: Any
     choose: Any
     _plane: Any = staticmethod(lambda: None)
@@ -156,14 +123,9 @@ class SolidWindow(window.CanvasWindow):
         self._addControls(row)
         ttk.Label(self.root, textvariable=self.message, wraplength=1000).pack(anchor=tk.W, padx=8)
         self._addFigures()
-        self._axes = self._figure.add_axes((0, 0, self._WIDTH, 1))
-        for event, function in (
-            ("button_press_event", self._press),
-            ("button_release_event", self._release),
-            ("motion_notify_event", self._drag),
-            ("scroll_event", self._wheel),
-        ):
-            self._canvas.mpl_connect(event, function)
+        self._axes = self._figure.add_axes((0, 0, self._WIDTH, 1), projection="3d", proj_type="ortho")
+        self._axes.view_init(*_SIDE)
+        self._canvas.mpl_connect("scroll_event", self._wheel)
         self.root.bind("<KeyPress-0>", lambda event: self.reset())
         self.choose()
 
@@ -171,32 +133,16 @@ class SolidWindow(window.CanvasWindow):
         self.addFigure((9, 7.4))
 
     def reset(self) -> None:
-        self._side, self._zoom = _SIDE, 1.0
+        self._axes.view_init(*_SIDE)
+        self._zoom = 1.0
         self.draw()
 
     def draw(self) -> None:
         if self._mesh is None:
             return
-        drawMeshes(self._axes, self._mesh, self._colours, rotation(*self._side), self._plane())
-        sides = np.ptp(self._mesh.vertices, axis=0) if len(self._mesh.vertices) else np.ones(3)
-        reach = 0.62 * float(np.linalg.norm(sides)) / _NM / self._zoom
-        self._axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-        self._axes.set_axis_off()
+        self._axes.set_axis_on()
+        drawMeshes(self._axes, self._mesh, self._colours, self._plane(), self._zoom)
         self._canvas.draw_idle()
-
-    # ----- the mouse
-    def _press(self, event: Any) -> None:
-        self._held = event.x, event.y
-
-    def _release(self, event: Any) -> None:
-        self._held = None
-
-    def _drag(self, event: Any) -> None:
-        if self._held is not None:
-            (x, y), self._held, (azimuth, elevation) = self._held, (event.x, event.y), self._side
-            elevation = min(90.0, max(-90.0, elevation + _DEGREES * (y - event.y)))
-            self._side = azimuth - _DEGREES * (event.x - x), elevation
-            self.draw()
 
     def _wheel(self, event: Any) -> None:
         self._zoom *= _CLOSER if event.button == "up" else 1 / _CLOSER
