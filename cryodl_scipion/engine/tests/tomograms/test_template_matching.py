@@ -15,13 +15,15 @@ from synthetic import lopsided_density, write_mrc
 
 from cryodl.contract import DetectParticlesConfig, Failure, Result
 from cryodl.core.peaks import find_peaks_3d
-from cryodl.core.projections import rotation_matrices
+from cryodl.core.projections import euler_angles, rotation_matrices
 from cryodl.core.volumes import phases_at_random
 from cryodl.io.mrc import read_header
-from cryodl.io.star import read_tables
+from cryodl.io.particles import ANGLES
+from cryodl.io.star import read_tables, write_tables
+from cryodl.io.tomogram_coordinates import coordinate_columns
 from cryodl.likelihood.decoys import scrambled_harmonics
 from cryodl.running.cli import main
-from cryodl.tomograms.commands.detect_particles import _warnings
+from cryodl.tomograms.commands.detect_particles import _of_two_kinds, _warnings
 from cryodl.tomograms.templates.correlate import (
     RINGS,
     USUAL,
@@ -245,6 +247,33 @@ def test_places_of_another_particle_of_its_kind_are_not_taken_given_or_not():
     counts = {name: int(count) for count, name in re.findall(r"(\d+) of (absent|other)\b", said)}
     assert len(ELSEWHERE) - 1 <= counts["other"] <= len(ELSEWHERE) + 1 and counts.get("absent", 0) <= 1
     assert "No file matches 'nosuch.mrc'" in detect(2, others="nosuch.mrc")
+
+
+def test_two_kinds_of_molecules_among_the_detections_are_told_and_one_kind_is_not():
+    """At half of the places is the lump; at the others too, or the lump with one more domain. Places and orientations
+    are as a search would find them, a little off."""
+    lump, turn = lopsided_density(20), Rotation.from_euler("ZYZ", (3, 2, -2), degrees=True).as_matrix()
+    zz, yy, xx = np.mgrid[:20, :20, :20] - 10
+    domain = np.exp(-((zz - 1) ** 2 + (yy - 5) ** 2 + (xx - 4) ** 2) / (2 * 1.8**2)).astype(np.float32)
+    warned = {}
+    for kind, other in (("one", lump), ("two", lump + 1.2 * domain)):
+        Path(kind).mkdir()
+        items, paths = {}, {f"tomo{seed}": f"{kind}/tomo{seed}.mrc" for seed in range(3)}
+        for seed, (name, path) in enumerate(paths.items()):
+            others = [torch.from_numpy(other)] * len(PLACES)
+            angles = template_tomogram(path, lump, noise=0.2, seed=seed, others=others)
+            angles = euler_angles(rotation_matrices(np.concatenate([angles, angles[::-1]])) @ turn)
+            columns = coordinate_columns(name, np.array(PLACES + ELSEWHERE) + 0.3, (64, 64, 64), PIXEL)
+            columns.update(zip(ANGLES, angles.T))
+            write_tables(f"{kind}/{name}.star", {"particles": columns})
+            items[name] = dict(file=f"{name}.star", pixel_size=PIXEL, counts=dict(lump=8))
+        config = DetectParticlesConfig(list(paths.values()), "unused", template="lump.mrc", angular_step=30, defocus=0)
+        finder = TemplateFinder(config, list(paths.items()), CPU)
+        warned[kind] = list(_of_two_kinds(finder, paths, Path(kind), items))
+        few = {name: items[name] for name in ("tomo0",)}
+        assert not list(_of_two_kinds(finder, paths, Path(kind), few))  # eight tell nothing
+    assert not warned["one"] and len(warned["two"]) == 1
+    assert "what lump does not explain is alike" in warned["two"][0] and "--others" in warned["two"][0]
 
 
 def test_a_stated_threshold_gives_all_places_that_reach_it_without_decoys():

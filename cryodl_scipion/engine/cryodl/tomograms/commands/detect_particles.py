@@ -7,17 +7,20 @@ import typing
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from ...contract import DetectParticlesConfig, DetectParticlesOutputs, config_to_dict, counted
-from ...io import files, star, tomogram_coordinates, tomograms
+from ...io import files, particles, star, tomogram_coordinates, tomograms
 from ...likelihood.decoys import q_values, threshold_by_decoys, upper_groups
 from ...running.runner import PROGRAM, Run, command
 from ..detectors.predict import NetworkFinder, detection_columns, detections_in_words, taken_in_words
 from ..features.volumes import ALL, OF_CRYODL, FolderRecord, join_points, one_pixel_size, refuse_name_of_all
+from ..templates import kinds
 from ..templates.finder import DECOYS, WORTH, TemplateFinder
 
 FREE = ("tomograms", "output", "names", "fdr")
 STRICT = 0.05  # false discovery rate whose detections a higher one keeps
+TOLD = 5.0  # standard deviations beyond chance from which what the template leaves tells of two kinds
 CANDIDATES = "candidates"  # folder of all places where a template fits better than its decoys
 CONTROL_WORDS = (
     "Numbers expected in noise are detections in copies of the tomogram with its spectrum and random phases, without "
@@ -97,8 +100,38 @@ def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticles
             f"{weaker} places where the template beats its decoys are left out: their scores form a lower group, as "
             "those of another molecule of its kind do. --threshold (with another --output) gives them, too."
         )
+    if isinstance(finder, TemplateFinder) and finder.decoys:
+        run.warn(*_of_two_kinds(finder, dict(named), folder, items))
     run.warn(*_warnings(config, outputs))
     return outputs
+
+
+def _of_two_kinds(
+    finder: TemplateFinder, paths: dict[str, str], folder: Path, items: dict[str, dict[str, typing.Any]]
+) -> typing.Iterator[str]:
+    """A sentence where the detections seem to be of two kinds. Looked at are those of the tomograms with most, of one
+    pixel size."""
+    left, turned = [], list[list[float]]()
+    most = sorted(items, key=lambda name: -sum(items[name]["counts"].values()))
+    for name in most:
+        table, size = star.read_tables(folder / items[name]["file"])["particles"], items[name]["pixel_size"]
+        xyz, angles = (
+            np.array([table[key] for key in keys], float).T for keys in (tomogram_coordinates.PIXELS, particles.ANGLES)
+        )
+        room = kinds.MOST - len(turned)
+        if len(xyz) and room and size == items[most[0]]["pixel_size"]:
+            search = finder.judging(tomograms.Tomogram(paths[name]), size)
+            left.append(kinds.left_by_template(search, xyz[:room, ::-1], angles[:room]))
+            turned += angles[:room].tolist()
+    if len(turned) < kinds.FEWEST:
+        return
+    beyond = kinds.beyond_chance(torch.cat(left), np.array(turned), search.kernels[0].mask)
+    if beyond >= TOLD:
+        yield (
+            f"The detections seem to be of two kinds: what {finder.species[0]} does not explain is alike in some of them "
+            f"({beyond:.0f} standard deviations beyond chance). Among them may be a molecule like it (name it with "
+            "--others) or a second state: classify them (classify-subtomograms) before they are averaged."
+        )
 
 
 def _choose(config: DetectParticlesConfig, folder: Path, items: dict[str, dict[str, typing.Any]]) -> None:

@@ -123,10 +123,8 @@ class TemplateFinder:
                 "shortest side. Check the pixel sizes of both, and the template's --diameter."
             )
         structures, _, finely = self._loaded[pixel_size]
-        of = lambda these, *more: TemplateSearch(
-            WorkingTomogram(tomogram, pixel_size, these[0].pixel_size), these, self.config, self.device, *more
-        )
-        search = of(structures, self.decoys, of(finely) if len(finely) > 1 else None)  # alone it has nothing to beat
+        fine = self._search(tomogram, pixel_size, finely) if len(finely) > 1 else None  # alone it has nothing to beat
+        search = self._search(tomogram, pixel_size, structures, self.decoys, fine)
         with ProgressBar(total=search.work, unit="orientation", desc=name, mininterval=1.0) as bar:
             zyx, scores, angles, won, inverted = search.run(self.threshold, bar.update)
         other = "bright" if self.config.contrast == "dark" else "dark"
@@ -137,6 +135,17 @@ class TemplateFinder:
         won = there & (won == 0)
         more = self.threshold or 0.0, None, template.diameter, rivals, taken
         return [SpeciesFound(template.name, zyx[won], scores[won], angles[won], *more)], notes if inverted else []
+
+    def judging(self, tomogram: Tomogram, pixel_size: float) -> "TemplateSearch":
+        """The search for the template alone, at the resolution at which the best places are judged."""
+        self._template(pixel_size)
+        return self._search(tomogram, pixel_size, self._loaded[pixel_size][2][:1])
+
+    def _search(
+        self, tomogram: Tomogram, pixel_size: float, these: typing.Sequence[correlate.Template], *more: typing.Any
+    ) -> "TemplateSearch":
+        working = WorkingTomogram(tomogram, pixel_size, these[0].pixel_size)
+        return TemplateSearch(working, these, self.config, self.device, *more)
 
 
 # ----- Search of a tomogram, tile by tile, for the template and its decoys: each place goes to the one that fits best.
@@ -246,11 +255,16 @@ class TemplateSearch:
     def judged(self, number: int, zyx: np.ndarray, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """px of the tomogram (3,), rot, tilt, psi (3,) in degrees and score of a structure by its number. zyx, angles:
         where a search found it and how, refined."""
-        scale = np.array(self.source.shape) / np.array(self.source.tomogram.shape)
-        start = np.round(rescaled(zyx, scale)).astype(int) - NEAR
-        tile = self._tile(self._voxels(start, (2 * NEAR + 1,) * 3), self.typical)
+        start, tile = self.around(zyx)
         position, turned, score = refine_detection(tile, self.kernels[number], np.full(3, NEAR), angles, 1, ROUNDS)
         return self.source.in_tomogram(position + start), turned, score
+
+    def around(self, zyx: np.ndarray) -> tuple[np.ndarray, correlate.SearchTile]:
+        """The SearchTile of the (2 NEAR + 1)^3 voxels about a place, and which voxel is its first. zyx: (3,) px of the
+        tomogram."""
+        scale = np.array(self.source.shape) / np.array(self.source.tomogram.shape)
+        start = np.round(rescaled(zyx, scale)).astype(int) - NEAR
+        return start, self._tile(self._voxels(start, (2 * NEAR + 1,) * 3), self.typical)
 
     @staticmethod
     def _hopeful(scores: np.ndarray, won: np.ndarray, threshold: float | None) -> int:
