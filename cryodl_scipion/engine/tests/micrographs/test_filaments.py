@@ -7,6 +7,7 @@ import mrcfile
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from cryodl.contract import AllSkipped, PickFilamentsConfig
 from cryodl.core.geometry import inside
@@ -259,8 +260,6 @@ def test_a_training_writes_a_model_that_picks(tmp_path, monkeypatch):
 
 
 def test_the_edge_of_a_carbon_film_is_no_filament_unless_it_is_asked_for(micrograph, tmp_path):
-    from scipy.ndimage import gaussian_filter
-
     rng = np.random.default_rng(3)
     image = rng.normal(0, 1, (900, 900)).astype(np.float32)
     x, rim = np.arange(900)[None], lambda from_edge: np.exp(-((from_edge / 10) ** 2))
@@ -283,6 +282,15 @@ def test_only_what_runs_along_an_edge_is_left_out():
     traces = [line((20, 50), (380, 50)), line((200, 44), (200, 380)), line((20, 200), (380, 200))]
     assert at_edges(traces, image, valid, 16.0).tolist() == [True, False, False]
     assert at_edges([], image, valid, 16.0).shape == (0,)
+
+
+def test_beside_a_film_the_edge_of_the_field_is_no_filament():
+    noise, valid = np.random.default_rng(0).normal(0, 1, (250, 250)), np.ones((250, 250), bool)
+    grain = gaussian_filter(noise[::-1], 2)
+    film = noise - np.where(np.arange(250) < 90, 3 + 4 * grain / grain.std(), 0)
+    line = lambda x: Trace(straight((5, x), (245, x), 2.0), 0.8, [(0, 99)])
+    assert at_edges([line(240), line(200)], film, valid, 16.0).tolist() == [True, False]
+    assert at_edges([line(240)], noise, valid, 16.0).tolist() == [False]
 
 
 def test_records_of_versions_that_kept_edges_go_on_with_edges_kept(micrograph, tmp_path):

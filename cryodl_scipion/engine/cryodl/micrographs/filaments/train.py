@@ -85,27 +85,27 @@ def _valid_cells(valid: torch.Tensor, shape: tuple[int, ...], stride: int) -> np
     return np.asarray(padded.reshape(shape[0], stride, shape[1], stride).all((1, 3)))
 
 
-# sees a few diameters.
+# The rim of a film or of a filled margin looks like a filament to a network that sees a few diameters.
 ALONG = 0.6  # part of a trace's length that lies at the edge: one that crosses an edge stays
 RIM = 1.5  # diameters on both sides of the found rim: fringes reach that far, and the found arc is not exact
 MARGIN = 1.0  # diameters from what is not really there
 
 
 def at_edges(traces: typing.Sequence[Trace], image: np.ndarray, valid: np.ndarray, width: float) -> np.ndarray:
-    """Which traces run along an edge of carbon (or gold) film, or of a filled margin. traces: sequence of Trace in px
-    of the image. image: (h, w) as rescale_micrograph gives it: the background not removed. valid: (h, w) bool, what of
-    it is really there. width: px, diameter of a filament. Returns (n,) bool."""
-    if not traces:
-        return np.zeros(0, bool)
-    near = np.zeros(image.shape, bool)
-    if not valid.all():
-        near |= distance_transform_edt(valid) <= MARGIN * width
-    film = find_carbon(image, valid, width)
+    """Which traces run along an edge of carbon (or gold) film, of a filled margin, or of a field that shows film.
+
+    traces: sequence of Trace in px of the image. image: (h, w) as rescale_micrograph gives it: the background not
+    removed. valid: (h, w) bool, what of it is really there. width: px, diameter of a filament. Returns (n,) bool."""
+    film, near = find_carbon(image, valid, width), np.zeros(image.shape, bool)
+    if film.any() or not valid.all():
+        # beside a film the background is not flat at the field's own edge, which looks like a filament then
+        there = np.pad(valid, 1, constant_values=not film.any())
+        near = distance_transform_edt(there)[1:-1, 1:-1] <= MARGIN * width
     if film.any():
         reach = max(RIM * width, max(image.shape) / GRID)  # the rim is known to a cell of the grid
         near |= np.where(film, distance_transform_edt(film), distance_transform_edt(~film)) <= reach
     parts = [map_coordinates(near.astype(np.float32), t.positions.T, order=0, mode="nearest") for t in traces]
-    return np.array([part.mean() >= ALONG for part in parts])
+    return np.array([part.mean() >= ALONG for part in parts], bool)
 
 
 SHORTEST = 3.0  # diameters
