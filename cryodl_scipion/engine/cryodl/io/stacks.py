@@ -174,7 +174,7 @@ def find_images(
         if number > count:
             raise ValueError(
                 f"{path} names {words[0]} {number} of {found[name]}, which has only {count}. The {words[1]} is "
-                "truncated, or does not belong to this STAR file."
+                "truncated, or of another STAR file: copy it again, or take the rows without an image out of the file."
             )
         boxes.setdefault(box, found[name])
     if len(boxes) > 1:

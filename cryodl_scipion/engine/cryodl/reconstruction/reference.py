@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reference bias: how much of a map's FSC comes from the reference that gave the particles their angles.
-
-The controls of particles whose angles come from a reference: which files are theirs.
-Noise-substitution control: how much of a map's FSC beyond some resolution is reference bias."""
+"""Reference bias: how much of a map's FSC comes from the reference that gave the particles their angles. Its controls,
+and whose they are: oriented noise, and the particles with noise in place of fine detail."""
 
 import dataclasses
 from pathlib import Path
@@ -10,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..contract import resolution_in_words
 from ..core.fourier import resolution_at
 from ..io.messages import Line
 from ..io.particle_sets import ParticleSet, read_particles
@@ -36,12 +35,9 @@ def control_of(particles: ParticleSet, wanted: str | None, kind: str = NOISE) ->
     wrong = _difference(particles, control, kind)
     if not wrong:
         return control, []
-    what, option = {NOISE: ("noise control", "noise-control"), SUBSTITUTED: ("substituted control", "substituted")}[
-        kind
-    ]
     return None, [
-        f"{path} is not the {what} of {particles.path}, and was not used: {wrong}. Give the NAME{kind}.star that "
-        f"assign-orientations wrote with these particles (--{option})."
+        f"{path} is not the control of {particles.path}, and was not used: {wrong}. Use the NAME{kind}.star that "
+        "assign-orientations wrote with these particles, beside them."
     ]
 
 
@@ -129,12 +125,8 @@ class ReferenceTest:
                 said.append(
                     "By its FSC the map cannot be distinguished from a map of noise: it may show only the reference."
                 )
-            reached = (
-                "nothing is resolved"
-                if self.corrected_resolution is None
-                else f"{self.corrected_resolution:.1f} Å are reached"
-            )
-            said.append(f"Corrected for the FSC of noise, {reached}.")
+            reached = resolution_in_words(self.corrected_resolution, "nothing is resolved")
+            said.append(f"Corrected for the FSC of noise: {reached}.")
         if self.beyond is not None:
             said.append(
                 f"Detail finer than {self.search_resolution:.1f} Å was not compared with the reference: the mean "

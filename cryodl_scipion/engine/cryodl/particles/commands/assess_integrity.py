@@ -103,7 +103,6 @@ def _write(
     folder: Path,
 ) -> AssessIntegrityOutputs:
     """All outputs into the folder. Where the compositions cannot be told apart, particles have no class."""
-    config: AssessIntegrityConfig = run.config
     probability, names, told = verdict.probability, record["names"], record["told_apart"]
     counts, separation, kind = record["counts"], record["separation"], probability.argmax(1)
     rows = (
@@ -126,7 +125,7 @@ def _write(
     if told:
         said = ", ".join(f"{name}: {number}" for name, number in counts.items())
         run.summary(
-            f"Most probable composition of {counted(len(particles), 'particle')}: {said}. {config.output}",
+            f"Most probable composition of {counted(len(particles), 'particle')}: {said}. {run.config.output}",
             f"About {min(100 * separation, 99):.0f} % of these classes are expected to be correct, if none is junk.",
             f"Fractions of the set, if none is junk (95 % interval): {parts}.",
         )
@@ -136,7 +135,7 @@ def _write(
             f"calibrated on simulated particles; fractions: {parts}."
         )
     else:
-        run.summary(f"{counted(len(particles), 'particle')} without a class: {config.output}")
+        run.summary(f"{counted(len(particles), 'particle')} without a class: {run.config.output}")
     return AssessIntegrityOutputs(
         particles=run.at("particles.star"),
         table=run.at("probabilities.csv"),

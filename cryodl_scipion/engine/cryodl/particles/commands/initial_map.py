@@ -65,14 +65,14 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
             "There may be another molecule or state among them, or their CTFs and centres are not exact: look at the "
             "2-D classes and run `cryodl fit-heterogeneity`."
         )
-    judged = dict(dataclasses.asdict(verdict), coverage=verdict.views.least, reasons=reasons)
-    write_json(folder / "judgement.json", judged)
+    coverage = verdict.views.least
+    write_json(folder / "judgement.json", dict(dataclasses.asdict(verdict), coverage=coverage, reasons=reasons))
     made = dataclasses.replace(
         nothing,
         determined=not reasons,
         reasons=reasons,
         agreement=verdict.agreement,
-        coverage=round(verdict.views.least, 4),
+        coverage=round(coverage, 4),
         limit=width / disc.radius,
         **verdict.views.outputs(),
     )
@@ -104,8 +104,10 @@ def _write(
     resolution, by_direction = reached(curve, width, both.observed.disc.radius), None
     if resolution is not None:
         first, second = (one.density * climb.mask for one in found.values())
-        found_there = views.resolutions(first, second, width / climb.side)
-        by_direction = [[*axis, at if at is None else max(at, made.limit or at)] for *axis, at in found_there]
+        by_direction = [
+            [*axis, at if at is None else max(at, made.limit or at)]
+            for *axis, at in views.resolutions(first, second, width / climb.side)
+        ]
     return dataclasses.replace(
         made,
         map=f"{output}/map.mrc",

@@ -16,7 +16,6 @@ from ...io import files, memory, mrc, particle_sets, stopping, unfinished
 from ...io.particles import BEYOND, EXPLAINED, REFERENCE, SUBSTITUTED
 from ...latent.masks import molecule_mask
 from ...likelihood.observed import smoothed_notes
-from ...likelihood.reference import group_notes
 from ...reconstruction.halves import (
     Reconstruction,
     half_reconstructions,
@@ -68,9 +67,8 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
             "or the map before you use it."
         )
     views = views_of(projections.rotation_matrices(typing.cast("np.ndarray", particles.angles)), config.symmetry)
-    run.warn(*smoothed_notes(particles), *views.doubts())
-    # a map of groups of opposite contrast shows neither, and tells nothing of their phases
-    run.warn(*(group_notes(particles) or sample_notes(particles, halves, found, config, run.device)))
+    notes = sample_notes(particles, halves, found, config, run.device)
+    run.warn(*smoothed_notes(particles), *views.doubts(), *notes)
     made = ReconstructOutputs(
         map=paths["map"],
         half1=paths["half1"],

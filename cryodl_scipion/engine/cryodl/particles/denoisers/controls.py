@@ -265,6 +265,7 @@ def other_molecule(
             f"{config.unseen} has a box of {particles.box} px, {config.particles} one of {bench.particles.box} px. "
             "Give the structure of the unseen particles (--unseen-structure), or particles of the same box size."
         )
-    diameter_px = diameter / particles.pixel_size
-    other, more = bench_of(particles, projector, bench.denoiser, config.contrast, diameter_px, bench)
+    other, more = bench_of(
+        particles, projector, bench.denoiser, config.contrast, diameter / particles.pixel_size, bench
+    )
     return OtherMolecule.of(other, f"the particles of {config.unseen}"), list(notes) + more

@@ -118,9 +118,8 @@ def draw_gallery(
 def plot_probabilities(names: typing.Sequence[str], probability: np.ndarray, path: str | os.PathLike[str]) -> None:
     """How sure the compositions of the particles are, as a PNG. probability: (n, c)."""
     figure, ((left, right),) = new_figure(1, 2, (9, 3.4))
-    edges = np.linspace(0, 1, 21)
     for name, values in zip(names, probability.T):
-        left.hist(values, edges, histtype="step", linewidth=1.6, label=name)
+        left.hist(values, np.linspace(0, 1, 21), histtype="step", linewidth=1.6, label=name)
     left.set(xlabel="probability", ylabel="particles", xlim=(0, 1))
     left.legend(fontsize=8)
     maximum = np.sort(probability.max(1))[::-1]

@@ -16,7 +16,7 @@ from ...io.particle_sets import ParticleSet, read_particles, treated_ctf, usable
 from ...io.structures import load_density
 from ...latent.masks import checked_mask, symmetry_notes
 from ...likelihood.observed import WIDEST, Source, prepare, resample, sample_groups, sample_rows
-from ...likelihood.reference import DIRTY, image_products, opposite_groups
+from ...likelihood.reference import DIRTY, group_notes, image_products, opposite_groups
 from ...reconstruction.halves import Reconstruction, half_reconstructions
 from ...simulate import micrographs, particle_images
 from ..orientations import assign, simulated_set
@@ -275,11 +275,18 @@ PHASES, FINER, OWN, OUTLINE, SIDE = 500, 1.2, 3.5, 12.0, 64
 def sample_notes(
     particles: ParticleSet, halves: np.ndarray, found: Reconstruction, config: ReconstructConfig, device: torch.device
 ) -> list[str]:
-    """[sentence] if particles fit as well with angles exchanged, or if their half-maps agree in far finer detail with
-    phases read otherwise, as is seen where defoci differ; or if phases of an optics group are not as stated. halves:
-    (n,), 1 or 2. found: of all particles. Not of images without a CTF; of phases only where it was corrected."""
-    if particles.optics is None:
-        return []
+    """Sentences: optics groups of opposite contrast; particles fit as well with angles exchanged; or half-maps agree in
+    far finer detail with phases read otherwise, as is seen where defoci differ; or phases of a group are not as stated.
+    halves: (n,), 1 or 2. found: of all particles. Angles only of images with a CTF; phases where it was corrected."""
+    opposite = group_notes(particles)
+    if opposite:  # a map of both shows neither: that of the largest group tells of angles
+        _, group, counts = np.unique(particles.columns["rlnOpticsGroup"], return_inverse=True, return_counts=True)
+        largest = group == counts.argmax()
+        particles, halves = particles.subset(largest), halves[largest]
+    if particles.optics is None or len(set(halves)) < 2:
+        return opposite
+    if opposite:
+        found = half_reconstructions(particles, halves, config, device)
     width, side, rng = particles.box * particles.pixel_size, min(SIDE, particles.box), np.random.default_rng(0)
     parts = [particles.subset(halves == half) for half in (1, 2)]
     fits = lambda each, read: [
@@ -293,12 +300,13 @@ def sample_notes(
         sure = better.mean() / better.std().clip(1e-30) * len(better) ** 0.5
         if sure < OWN:
             return [
+                *opposite,
                 "The other half's map does not fit particles surely better in their own angles than with the angles "
                 f"exchanged among them ({sure:.2g} standard errors, {OWN:g} are needed): it may be a mean outline. "
-                f"Check that the angles in {particles.path} are those of its images, or assign new ones."
+                f"Check that the angles in {particles.path} are those of its images, or assign new ones.",
             ]
-    if particles.denoiser or not config.correct_ctf:
-        return []
+    if opposite or particles.denoiser or not config.correct_ctf:
+        return opposite
     rows = np.concatenate([np.nonzero(halves == h)[0][sample_rows((halves == h).sum(), PHASES)] for h in (1, 2)])
     read = lambda state: half_reconstructions(
         dataclasses.replace(particles.subset(rows), ctf_state=state), halves[rows], config, device

@@ -283,8 +283,10 @@ def judged_maps(both: InHalves, starts: dict[int, list[Found]]) -> tuple[dict[in
     radius = FULL[0] / both.diameter * both.observed.disc.box
     others = [align(best[1].density, one.density, radius) for half in (1, 2) for one in starts[half]]
     second = others[len(starts[1]) + next(k for k, one in enumerate(starts[2]) if one is best[2])]
-    densities = {1: best[1].density, 2: second.density}
-    found = {half: both.climb(half, 0).finish(densities[half], (FULL[-1], FINEST)) for half in (1, 2)}
+    found = {
+        half: both.climb(half, 0).finish(density, (FULL[-1], FINEST))
+        for half, density in ((1, best[1].density), (2, second.density))
+    }
     evidence = torch.cat([found[half].evidence for half in (1, 2)])
     return found, Judgement(
         agreement=round(second.correlation, 4),

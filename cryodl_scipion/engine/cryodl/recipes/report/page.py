@@ -203,9 +203,8 @@ def views_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
 
 def ctf_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
     """Defocus, astigmatism and the resolution of the rings of all micrographs."""
-    fits = list(ctf_fits(runs).values())
-    needed = ("defocus_u", "defocus_v", "resolution")
-    values = np.array([[f[name] for name in needed] for f in fits if all(name in f for name in needed)])
+    keys = ("defocus_u", "defocus_v", "resolution")
+    values = np.array([[f[key] for key in keys] for f in ctf_fits(runs).values() if all(key in f for key in keys)])
     if not len(values):
         return []
     figure, axes = new_figure(1, 3, (9, 2.4))
