@@ -330,7 +330,7 @@ def test_a_tomogram_with_turned_contrast_is_named_and_a_normal_one_is_not(tmp_pa
     write_segmenter(tmp_path / "model", pixel_size=12.0, trained_pixel_size=12.0)
     assert segment(tmp_path) == 0
     said = [one for one in Result.read(tmp_path / "result.json").warnings if "protein seems to be bright" in one]
-    assert len(said) == 1 and "turned.mrc" in said[0] and "multiply it by -1; the shipped models learnt both" in said[0]
+    assert len(said) == 1 and "turned.mrc" in said[0] and "by -1: the shipped models find clearly less" in said[0]
 
 
 def test_a_model_that_learnt_from_bright_protein_names_the_dark_one(tmp_path):

@@ -38,8 +38,8 @@ def turned_contrast(path: str, model: str, found: float, learnt: float | None) -
     values = f"skewness of the grey values {found:.2f}"
     if learnt is None:
         return [
-            f"In {path} protein seems to be bright ({values}); in most tomograms it is dark. If the file has the wrong "
-            "sign, multiply it by -1; the shipped models learnt both, dark protein a little better."
+            f"In {path} protein seems to be bright ({values}); in most tomograms it is dark. If you see that too, "
+            "multiply the tomogram by -1: the shipped models find clearly less where protein is bright."
         ]
     return [
         f"The contrast of {path} seems to be opposite to that in the training of {model} ({values}, in training "
