@@ -21,6 +21,9 @@ from ..engine.cryodl import contract
 from .checks import sayIf
 from .inputs import PluginProtocol, ProtocolMixin, chosenInputs, ownObject
 
+if tomography.HAS_TOMO:
+    from ..convert.tomograms.subtomograms import tiltWarnings
+
 # Where Scipion's classes stand; tomo is imported for tomograms alone.
 _MODULES = ("pwem.objects", "..objects", "pyworkflow.object", "tomo.objects")
 
@@ -149,7 +152,9 @@ class CryodlProtBase(PluginProtocol):
         return [inFormWords(self, one) for one in found + self._headerWarnings() + super().warnings()]
 
     def _headerWarnings(self) -> List[str]:
-        return maps.headerWarnings([ownObject(pointer) for _, pointer in chosenInputs(self)])
+        chosen = [ownObject(pointer) for _, pointer in chosenInputs(self)]
+        cubes = [one for one in chosen if hasattr(one, "hasCoordinates3D") and one.getSize()]
+        return maps.headerWarnings(chosen) + [said for one in cubes for said in tiltWarnings(one)]
 
     def _checkGpus(self) -> List[str]:
         if not self.usesGpu():

@@ -25,7 +25,7 @@ from .particles.particle_kinds import MaskOfParticles, Particles, ParticlesBase,
 if tomography.HAS_TOMO:
     from tomo.objects import AverageSubTomogram, SetOfAverageSubTomograms, SetOfSubTomograms
 
-    from ..convert.tomograms.subtomograms import appendLatentSubtomograms, isAligned
+    from ..convert.tomograms.subtomograms import ENABLED, appendLatentSubtomograms, isAligned
     from .tomograms.tomogram_kinds import Subtomograms, checkSubtomograms
 
     _SUBTOMOGRAMS = Subtomograms("", to=("particles",))
@@ -48,7 +48,7 @@ class ParticlesOrSubtomograms(Particles):
         return _SUBTOMOGRAMS.filesOf(protocol, found) if _areVolumes(found) else super().filesOf(protocol, found)
 
     def check(self, protocol: Any, found: EMSet) -> List[str]:
-        latent = protocol.latent.get() or 1
+        latent, clusters = protocol.latent.get() or 1, protocol.clusters.get() or 1
         if not _areVolumes(found):
             return sayIf(
                 protocol.inputVolume.get() is None,
@@ -57,10 +57,10 @@ class ParticlesOrSubtomograms(Particles):
         wrong = checkSubtomograms(found)
         if wrong or not isAligned(found):
             return wrong or ["The subtomograms have no alignment. Align them first."]
-        least = max(latent * contract.SUBTOMOGRAMS_PER_DIMENSION, protocol.clusters.get() or 1)
+        least, ids = max(latent * contract.SUBTOMOGRAMS_PER_DIMENSION, clusters), found.getUniqueValues("id", ENABLED)
         return sayIf(
-            found.getSize() < least,
-            f"There are {found.getSize()} subtomograms; {latent} latent dimensions and {protocol.clusters.get()} "
+            len(ids) < least,
+            f"There are {len(ids)} subtomograms; {latent} latent dimensions and {clusters} "
             f"clusters need at least {least}. Choose more subtomograms, or fewer dimensions or clusters.",
         ) or sayIf(
             protocol.method.get() == _GAUSSIAN or protocol.classes.get() is not None,

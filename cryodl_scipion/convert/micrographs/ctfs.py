@@ -38,19 +38,6 @@ def readAreas(path: str) -> Any:
     return np.array([[int(letter) for letter in row] for row in rows]) if rows else None
 
 
-def splitLines(good: int, bad: int, config: contract.AssessMicrographsConfig) -> List[str]:
-    """Sentences for a summary: how many are good and bad, and the limits that are set."""
-    limits = (
-        contract.describe(type(config), name)
-        for name in [metric.limit for metric in METRICS.values() if metric.limit]
-        if getattr(config, name) is not None
-    )
-    lines = [f"*{good} good*, {bad} bad of {contract.counted(good + bad, 'micrograph')}"] + [
-        f"  {info.label}: {getattr(config, info.name):g}{' ' + info.unit if info.unit else ''}" for info in limits
-    ]
-    return lines if good + bad else ["No micrographs yet."]
-
-
 # Attribute of a CTF model: how far its rings stand out, in standard deviations of the noise.
 STRENGTH = "_cryodlStrength"
 TITLES = (

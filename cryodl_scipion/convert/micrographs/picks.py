@@ -131,8 +131,9 @@ def segmentCoordinates(path: str, micrograph: Any) -> List[Coordinate]:
 def filamentLines(results: Iterable[Result[PickFilamentsOutputs]]) -> List[str]:
     outputs = [result.outputs for result in results]
     micrographs = {name for o in outputs for name in o.counts or ()}
-    segments = sum(o.segments or 0 for o in outputs)
-    total = lambda counts: sum(sum((one or {}).values()) for one in counts)
+    # after a stop, a micrograph may be in two batches: the later counts
+    total = lambda counts: sum({name: number for one in counts for name, number in (one or {}).items()}.values())
+    segments = total(o.counts for o in outputs)
     lines = [
         f"*{counted(total(o.filaments for o in outputs), 'filament')}* on {counted(len(micrographs), 'micrograph')}, "
         f"{total(o.lengths for o in outputs) / 1e4:.1f} µm, with {counted(segments, 'segment')}"
@@ -276,8 +277,11 @@ def _expectedLines(results: Sequence[Result[PickOutputs]]) -> List[str]:
         ask = "*Answer questions* (Analyze results) tells more, in two minutes of your time."
         told = [sentence.partition(".star. ")[2] for r in doubtful for sentence in r.summary]
         return [t for t in told if t] + sayIf(any(r.outputs.questions for r in results), ask)
+    latest = {name: r for r in results for name in r.outputs.counts or ()}
     stated = [
-        (r.outputs.expected_particles, r.outputs.expected, r.outputs.counts) for r in results if r.outputs.expected
+        (r.outputs.expected_particles, r.outputs.expected, r.outputs.counts)
+        for r in results  # without a batch of which a part was picked again: it is in no output
+        if r.outputs.expected and all(latest[name] is r for name in r.outputs.counts or ())
     ]
     if not stated:
         return []

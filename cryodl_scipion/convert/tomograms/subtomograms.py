@@ -21,6 +21,8 @@ from tomo.objects import (
     TomoAcquisition,
 )
 
+from ...engine.cryodl.contract import some_names
+from ..form import sayIf
 from ..maps import structureFileOf as fileOf
 from ..particles.particles import locationOf
 from ..particles.results import PROBABILITIES, describeLatent, forget, latentColumns, setRepresentative
@@ -133,11 +135,26 @@ def _tomogramOf(item: SubTomogram) -> str:
 
 def _tiltsOf(images: SetOfSubTomograms, otherwise: Tuple[float, float]) -> Callable[..., Any]:
     """A function of an item: (least, largest) tilt of it, of its tomogram, of the set, or `otherwise`."""
+    ranges, ofSet = _rangesOf(images), tiltRange(images)
+    return lambda item: tiltRange(item) or ranges.get(_tomogramOf(item)) or ofSet or otherwise
+
+
+def _rangesOf(images: SetOfSubTomograms) -> Dict[str, Any]:
+    """{name: (least, largest) tilt or None} of the tomograms that a set knows."""
     coordinates = images.getCoordinates3D() if images.hasCoordinates3D() else None
     tomograms = coordinates.getPrecedents() if coordinates is not None else None
-    ranges = {} if tomograms is None else {key: tiltRange(item) for key, item in byId(tomograms).items()}
-    ofSet = tiltRange(images)
-    return lambda item: tiltRange(item) or ranges.get(_tomogramOf(item)) or ofSet or otherwise
+    return {} if tomograms is None else {key: tiltRange(item) for key, item in byId(tomograms).items()}
+
+
+def tiltWarnings(subtomograms: EMSet) -> List[str]:
+    """Of joined sets Scipion keeps the tomograms, and the tilt range, of the first alone; a sentence says so."""
+    known = {*_rangesOf(imagesOf(subtomograms))}
+    names = {_tomogramOf(item) for item, _ in tickedItems(subtomograms) if not tiltRange(item)}
+    return sayIf(
+        known & names and names - known,  # a program that names them in its own way knows none
+        f"Of joined subtomograms Scipion keeps the tomograms of the first set alone. For {some_names(names - known)} "
+        "its tilt range is used, or the form's. If theirs is another, the wedge is wrong: use each set by itself.",
+    )
 
 
 def tiltRange(item: EMObject) -> Optional[Tuple[float, ...]]:

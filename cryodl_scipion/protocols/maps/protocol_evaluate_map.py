@@ -3,7 +3,7 @@
 
 import dataclasses
 import os
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence
 
 from pwem.objects import SetOfFSCs
 from pyworkflow.protocol import params
@@ -80,8 +80,10 @@ class Evaluate(one_of.Way[contract.EvaluateMapConfig, contract.EvaluateMapOutput
 
     def makeOutputs(self, protocol: Any, made: contract.EvaluateMapOutputs) -> Dict[str, Any]:
         fscs, volume = SetOfFSCs.create(protocol._getPath()), protocol.inputVolume.get()
-        frequencies, curves = protocol.getCurves()
-        fscs.copyItems([fscFrom(frequencies, values, name) for name, values in curves.items()], doClone=False)
+        rows = readNumbers(os.path.join(protocol.getEvaluationFolder(), CURVES))
+        curves = {name: [row[name] for row in rows] for name in rows[0]}
+        frequency, *names = curves
+        fscs.copyItems([fscFrom(curves[frequency], curves[name], name) for name in names], doClone=False)
         local = os.path.join(protocol._output(), LOCAL)
         volumes = {
             "outputLocalResolution": (os.path.exists(local) and local, "Local resolution in Å; 0 outside the mask."),
@@ -148,15 +150,6 @@ class CryodlProtEvaluateMap(protocol_base.HasEvaluation, one_of.OneOf[Any, Any],
         "A map: against its atomic model, and its half-maps against each other. A model: against a reference, as after "
         "building into a map before and after improvement.",
     )
-
-    def getCurves(self) -> Tuple[List[float], Dict[str, List[float]]]:
-        """([frequency in 1/Å], {name: [correlation]}) of fsc.csv."""
-        rows = readNumbers(os.path.join(self.getEvaluationFolder(), CURVES))
-        frequency, *names = rows[0]
-        return [row[frequency] for row in rows], {name: [row[name] for row in rows] for name in names}
-
-    def getTable(self) -> str:
-        return self._output()
 
     def _halfFiles(self) -> List[str]:
         """Files of the half-maps: of the form, else of the map, else of the map before; or none."""

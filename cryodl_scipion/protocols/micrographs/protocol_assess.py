@@ -9,7 +9,7 @@ from pwem.objects import Micrograph
 from pyworkflow.object import String
 
 from ...convert.micrographs import ctfs, picks
-from ...engine.cryodl.contract import AssessMicrographsConfig, AssessMicrographsOutputs, Result
+from ...engine.cryodl.contract import AssessMicrographsConfig, AssessMicrographsOutputs, Result, counted, describe
 from .. import batches, checks, kinds
 from .micrograph_kinds import Coordinates, Micrographs
 
@@ -80,4 +80,8 @@ class CryodlProtAssess(batches.BatchRun[AssessMicrographsConfig, AssessMicrograp
 
     def _tell(self, results: Sequence[Result]) -> List[str]:
         good, bad = (getattr(self, name).getSize() if hasattr(self, name) else 0 for name in (GOOD, BAD))
-        return ctfs.splitLines(good, bad, self._config())
+        config, known = self._config(), [metric.limit for metric in ctfs.METRICS.values() if metric.limit]
+        limits = [describe(type(config), name) for name in known if getattr(config, name) is not None]
+        lines = [f"  {one.label}: {getattr(config, one.name):g}{' ' + one.unit if one.unit else ''}" for one in limits]
+        found = f"*{good} good*, {bad} bad of {counted(good + bad, 'micrograph')}"
+        return [found, *lines] if good + bad else ["No micrographs yet."]

@@ -115,9 +115,8 @@ class CryodlProtConsensus(batches.BatchRun[ConsensusPicksConfig, ConsensusPicksO
         Path(self._getExtraPath(_ENDED)).write_text(self._sizes(), encoding="utf-8")
 
     def _boxSize(self) -> int:
-        first = self._labelledSets()[0][1]
-        given = self.boxSize.get() or first.getBoxSize()
-        return given or boxSizeFor(self._diameter(), first.getMicrographs().getSamplingRate())
+        own = self.boxSize.get() or self._labelledSets()[0][1].getBoxSize()
+        return own or boxSizeFor(self._diameter(), self._frame().getSamplingRate())
 
     def candidatesFolder(self) -> str:
         """Folder with all that any set found, one STAR file per micrograph."""

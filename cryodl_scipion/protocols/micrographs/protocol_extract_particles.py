@@ -189,6 +189,7 @@ class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfi
             size = "" if not output.getDim() else f" of {output.getXDim()} px"
             lines = [f"*{contract.counted(output.getSize(), 'particle')}*{size}, {output.getSamplingRate():.4g} Å/px"]
         for name, why in _LEFT_OUT.items():
-            count = sum(sum(r.outputs[name].values()) for r in results)
+            # one that lost all is in the batches of each start
+            count = sum({mic: number for r in results for mic, number in r.outputs[name].items()}.values())
             lines += checks.sayIf(count, f"{contract.counted(count, 'pick')} left out: {why}.")
         return lines

@@ -3,7 +3,7 @@
 
 import dataclasses
 import os
-from typing import Any, Dict, List, Sequence
+from typing import Any, List, Sequence
 
 from pyworkflow.object import String
 
@@ -82,9 +82,6 @@ class CryodlProtPickByHand(engine_protocol.OneRun[PickByHandConfig, PickByHandOu
         names = micrographNames(micrographs)
         config = self._config(micrographs=tuple(m.getFileName() for m in micrographs))
         self._runEngine(config, self._getExtraPath(), [names[m.getObjId()] for m in micrographs])
-        self._createOutput(micrographs, names)
-
-    def _createOutput(self, micrographs: Sequence[Any], names: Dict[int, str]) -> None:
         picks, own = self.inputCoordinates.get(), self.inputMicrographs
         coordinates = self._createSetOfCoordinates(own if picks is None else picks.getMicrographs(asPointer=True))
         coordinates.setBoxSize(

@@ -119,6 +119,5 @@ class CryodlProtThresholdPicks(WithoutEngine, PluginProtocol, ArrivingBatches, E
 
     def _methods(self) -> List[str]:
         output = getattr(self, OUTPUT, None)
-        if output is None:
-            return []
-        return [f"{output.getSize()} particles with a score of at least {score_text(self.threshold.get())} were kept."]
+        used = "{} particles with a score of at least {} were kept."
+        return [] if output is None else [used.format(output.getSize(), score_text(self.threshold.get()))]

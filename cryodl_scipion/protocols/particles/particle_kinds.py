@@ -87,15 +87,15 @@ def _checkNeeds(particles: SetOfParticles, need: Tuple[str, ...], what: str) -> 
 
 def checkStacks(particles: SetOfParticles, what: str = "particles", finite: bool = True) -> List[str]:
     """What is wrong with the files of a set: absent, of another kind, too short, not `finite` (if True)."""
-    boxes, ticked = {}, {*particles.getUniqueValues("_filename", arriving.ENABLED)}
-    stacks = [row for row in particles.aggregate(["MAX"], "_index", ["_filename"]) if row["_filename"] in ticked]
-    for path, maximum in ((row["_filename"], row["MAX"]) for row in stacks):
-        problem, box = _stackProblem(path, maximum or 1)
+    boxes, columns = {}, particles.getUniqueValues(["_filename", "_index"], arriving.ENABLED)
+    images = sorted(zip(columns["_filename"], (number or 1 for number in columns["_index"])))
+    for path, last in dict(images).items():
+        problem, box = _stackProblem(path, last)
         if problem:
             return [f"The {what} cannot be used: {problem}"]
         boxes.setdefault(box, path)
     sizes = ", ".join(f"{box} px in {name}" for box, name in sorted(boxes.items()))
-    bad = _notFinite(particles) if finite and len(boxes) == 1 else ""
+    bad = _notFinite(images) if finite and len(boxes) == 1 else ""
     return sayIf(
         len(boxes) > 1, f"The {what} have several box sizes: {sizes}. Extract them with one box size."
     ) or sayIf(bad, f"The {what} cannot be used: {bad}")
@@ -126,14 +126,12 @@ def _stackProblem(path: str, maximum: int) -> Tuple[str, int]:
     return "".join(wrong), shape[2]
 
 
-def _notFinite(particles: SetOfParticles) -> str:
-    """A sentence about the first of some items, spread over a set, whose image holds a NaN or infinity; '' if none."""
-    ids = sorted(particles.getUniqueValues(arriving.ID, arriving.ENABLED))
-    for position in np.unique(np.linspace(0, len(ids) - 1, _LOOKED_AT).astype(int)):
-        item = arriving.firstOf(particles, f"{arriving.ID}={ids[position]}")
-        number, path = item.getIndex() or 1, item.getFileName()
-        images = reading.mapped(path)
-        if not np.isfinite(images[number - 1] if images.ndim == 3 else images).all():
+def _notFinite(images: Sequence[Tuple[str, int]]) -> str:
+    """A sentence about the first of some images, over a set, that holds a NaN or infinity; ''. images: file, number."""
+    for position in np.unique(np.linspace(0, len(images) - 1, _LOOKED_AT).astype(int)):
+        path, number = images[position]
+        values = reading.mapped(path)
+        if not np.isfinite(values[number - 1] if values.ndim == 3 else values).all():
             return f"image {number} of {path} has values that are not finite (NaN). Extract it again, or remove it."
     return ""
 

@@ -192,9 +192,9 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
         if not self.goesBack() or self._missingPointers():
             return super()._validate()
         particles, raw = self.inputParticles.get(), self.rawParticles.get()
-        if particles.getSize() == 0:
-            return ["The set of denoised particles is empty. Choose another."]
-        return self._checkOwnPositions(particles) if raw is None else self._checkRaw(particles, raw)
+        return sayIf(not particles.getSize(), "The set of denoised particles is empty. Choose another.") or (
+            self._checkOwnPositions(particles) if raw is None else self._checkRaw(particles, raw)
+        )
 
     def _checkOwnPositions(self, particles: SetOfParticles) -> List[str]:
         item = firstOf(particles).clone()

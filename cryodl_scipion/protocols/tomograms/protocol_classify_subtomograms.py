@@ -5,7 +5,7 @@ from typing import Any, Dict, List
 
 from tomo.objects import SetOfSubTomograms
 
-from ...convert.tomograms.subtomograms import UNKNOWN, appendUnknown, classNumbers
+from ...convert.tomograms.subtomograms import ENABLED, UNKNOWN, appendUnknown, classNumbers
 from ...engine.cryodl import contract
 from .. import engine_protocol, kinds
 from .tomogram_kinds import TILTS, UNKNOWN_SET, Subtomograms, SubtomogramsBase
@@ -56,7 +56,7 @@ class CryodlProtClassifySubtomograms(
         return outputs
 
     def _checkTogether(self) -> List[str]:
-        config, count = self._config(), self.inputSubtomograms.get().getSize()
+        config, count = self._config(), len(self.inputSubtomograms.get().getUniqueValues("id", ENABLED))
         return kinds.sayIf(
             not config.model and count < 2 * (config.classes or 1),
             f"There are {count} subtomograms for {config.classes} classes; at least twice as many as classes are "

@@ -313,7 +313,7 @@ class TestCryodlMapProtocols(MapsTest):
                 dict(inputStructure=(self.structure, "outputPdb"), inputReference=(self.structure, "outputPdb")),
             )
         )
-        self.assertTrue(os.path.exists(run.getTable()))
+        self.assertTrue(os.path.exists(run._output()))
         self.assertEqual(run.summary()[0], "compare-models told this.")
         self.assertEqual(run.methods()[0], "compare-models was used.")
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picking filaments, from the form to the set, with a fake engine."""
 
+import dataclasses
 import shutil
 
 from pwem.objects import SetOfCoordinates
 
+from ...convert.micrographs.picks import filamentLines
 from ...protocols import CryodlProtPickFilaments
 from .. import synthetic
 from ..base import CryodlTest
@@ -50,6 +52,13 @@ class TestCryodlPickFilaments(CryodlTest):
         self.assertIn("*3 filaments* on 3 micrographs", summary)
         self.assertIn("One segment every 40 Å", summary)
         self.assertEqual(self.picked._methods(), ["pick-filaments was used."])
+
+    def test_a_micrograph_that_was_picked_again_after_a_stop_is_counted_once(self):
+        made = self.picked._engineResults()[0]
+        again = dataclasses.replace(made, outputs=dataclasses.replace(made.outputs, at_edges={"mic_001": 2}))
+        both = filamentLines([again, again])
+        self.assertEqual(both[:2], filamentLines([made])[:2])
+        self.assertEqual(both[2], "2 traces left out along edges of carbon films or filled margins")
 
     def test_other_settings_are_not_mixed_into_a_run(self):
         self.picked.filamentDiameter.set(90)

@@ -494,6 +494,13 @@ class TestCryodlParticleChecks(ParticlesCase):
         self.untick(particles, min(particles.getIdSet()))
         self.assertEqual(checkStacks(particles), [])
 
+    def test_the_end_of_a_stack_that_unticked_images_alone_need_is_not_missed(self):
+        particles = fill(self.new(), writeStack("Runs/extra/cut.mrcs"))
+        writeStack("Runs/extra/cut.mrcs", COUNT - 1)
+        self.assertIn("image 12 is needed, and it holds 11", " ".join(checkStacks(particles)))
+        self.untick(particles, max(particles.getIdSet()))
+        self.assertEqual(checkStacks(particles), [])
+
     def untick(self, particles, number):
         particles.close()
         with contextlib.closing(sqlite3.connect(particles.getFileName())) as file, file:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The protocol of the latent space of subtomograms, its outputs and its windows, with a fake engine."""
 
+import contextlib
 import os
+import sqlite3
 
 import numpy as np
 from pwem.objects import VolumeMask
@@ -68,6 +70,11 @@ class TestCryodlFitSubtomogramHeterogeneity(ViewersTest):
 
         self.assertEqual(errors(), "")
         self.assertIn("26 subtomograms; 2 latent dimensions and 4 clusters need at least 50", errors(latent=2))
+        few = makeSubtomograms(self, count=COUNT)
+        few.outputSubtomograms.close()
+        with contextlib.closing(sqlite3.connect(few.outputSubtomograms.getFileName())) as file, file:
+            file.execute("UPDATE Objects SET enabled = 0 WHERE id IN (10, 12)")  # the engine gets the others
+        self.assertIn("There are 24 subtomograms; 1 latent dimensions and 4 clusters need at least 25", errors(few))
         self.assertIn("no alignment", errors(makeSubtomograms(self, count=COUNT, aligned=False)))
         self.assertIn("Axes with maps is 2, but the latent space has 1", errors(axes=2))
 

@@ -123,6 +123,11 @@ class TestCryodlSubtomogramFiles(SubtomogramsTest):
         bare.outputSubtomograms.setCoordinates3D(coordinates)
         path = self.write(bare.outputSubtomograms)
         self.assertEqual(tableOf(path, "cryodlTiltMin", "cryodlTiltMax").tolist(), [[-50, 54]] * 10)
+        run = self.makeProtocol(CryodlProtClassifySubtomograms, dict(inputSubtomograms=(bare, "outputSubtomograms")))
+        self.assertNotIn("joined sub", " ".join(run.warnings()))
+        # Scipion joins sets with the coordinates of the first; the wedge of the others was the form's without a word
+        coordinates.setPrecedents(Pointer(makeTomograms(self, ("TS_00",)), extended="outputTomograms"))
+        self.assertIn("first set alone. For TS_01 its tilt range is used", " ".join(run.warnings()))
 
 
 class TestCryodlSimulateSubtomograms(SubtomogramsTest):

@@ -136,12 +136,12 @@ class EvaluateViewer(PanelsViewer, section="Evaluation", wait="There is no evalu
 class CompareModelsViewer(PanelsViewer, section="Comparison", wait="There is no comparison", data="_made"):
     @panel("Matched residues", "Metrics, and the list of matched residues.")
     def showResidues(self, made: CompareModelsOutputs) -> Any:
-        with open(self.protocol.getTable(), newline="", encoding="utf-8") as file:
+        with open(self.protocol._output(), newline="", encoding="utf-8") as file:
             titles, *rows = list(csv.reader(file))
         words = tuple(title.capitalize().replace("_angstrom", " (Å)").replace("_", " ") for title in titles)
         lines = [line.replace("*", "") for line in self.protocol._tell(self.protocol._engineResults())]
         if len(rows) > _MAX_ROWS:
-            lines.append(f"The first {_MAX_ROWS} of {len(rows)} pairs; all are in {self.protocol.getTable()}.")
+            lines.append(f"The first {_MAX_ROWS} of {len(rows)} pairs; all are in {self.protocol._output()}.")
         return self.window(window.PicturesWindow, self.title("Compared"), {}, lines, None, (words, rows[:_MAX_ROWS]))
 
 
