@@ -66,8 +66,7 @@ def drawMeshes(axes: Any, mesh: Mesh, colour: np.ndarray, plane: Any = None, zoo
     if not len(mesh.faces):
         axes.text2D(0.5, 0.5, "No surface in this tomogram", ha="center", transform=axes.transAxes)
         return
-    light = np.abs(mesh.normals @ _LIGHT / np.linalg.norm(_LIGHT))
-    lit = colour * (_DARKEST + (1 - _DARKEST) * light)[:, None]
+    lit = colour * (_DARKEST + (1 - _DARKEST) * np.abs(mesh.normals @ _LIGHT / np.linalg.norm(_LIGHT)))[:, None]
     triangles = mesh.vertices[mesh.faces] / _NM
     solid = Poly3DCollection(triangles, facecolors=lit[mesh.faces].mean(axis=1), linewidths=0, antialiased=False)
     axes.add_collection3d(solid)

@@ -13,6 +13,7 @@ NEEDED = {
     "imagecodecs": "imagecodecs",
     "accelerate": "accelerate",
     "tqdm": "tqdm",
+    "psutil": "psutil",
     "matplotlib": "matplotlib",
     "torch-ctf": "torch_ctf",
     "torch-fourier-slice": "torch_fourier_slice",

@@ -38,8 +38,7 @@ def euler_angles(matrices: np.ndarray) -> np.ndarray:
 
 class Projector:
     """A density whose transform is computed once, to be projected many times. density: (d, d, d) tensor, zyx;
-    computations are done on its device. padded: side of the padded cube, even. Memory: about projection_memory(d)
-    bytes."""
+    computations are done on its device. padded: side of the padded cube, even. Memory: projection_memory(d)."""
 
     def __init__(self, density: torch.Tensor, padded: int | None = None) -> None:
         self.side = density.shape[-1]

@@ -61,8 +61,7 @@ class HalfBall:
         return self.z**2 + self.y**2 + self.x**2 <= smaller.radius**2 + 1e-6, smaller
 
     def shell_sum(self, values: torch.Tensor) -> torch.Tensor:
-        """(shells,) float64 sums over all before the last axis and over the coefficients of each shell. values: (...,
-        d) real."""
+        """(shells,) float64 sums over all before the last axis and coefficients of each shell. values: (..., d)."""
         flat = values.reshape(-1, len(self)).double().sum(0)
         return torch.zeros(self.shells, dtype=torch.float64, device=flat.device).index_add(0, self.shell, flat)
 

@@ -107,8 +107,7 @@ def copick_run(name: typing.Any) -> str:
 
 def file_key(name: typing.Any) -> str:
     """The file's own name without folder, extension and compression suffix, also in a copick project."""
-    key = _without_ending(Path(re.sub(r"^\d+@", "", str(name))).name, (".gz", ".bz2"))
-    return _without_ending(key, _STRIPPED)
+    return _without_ending(_without_ending(Path(re.sub(r"^\d+@", "", str(name))).name, (".gz", ".bz2")), _STRIPPED)
 
 
 def names_with_runs(runs: typing.Sequence[str], names: typing.Sequence[str]) -> list[str]:

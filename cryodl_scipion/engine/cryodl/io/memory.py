@@ -10,6 +10,8 @@ import resource
 import typing
 from pathlib import Path
 
+import psutil
+
 from ..contract.params import describe_all
 
 GIGABYTE = 1e9
@@ -39,7 +41,8 @@ class TooLittleMemory(ValueError):
 
 def available_memory() -> float:
     """Memory that this process may still take: bytes, the least of the machine's, its group's and its own."""
-    return min([limit for limit in [_meminfo(), _group(), _own()] if limit is not None], default=float("inf"))
+    free = float(psutil.virtual_memory().available)
+    return min(limit for limit in [free, _group(), _own()] if limit is not None)
 
 
 def require_memory(needed: float, what: str, advice: str) -> None:
@@ -109,14 +112,6 @@ def memory_sentence(error: BaseException, command: typing.Any) -> str:
         + (f"Try {' or '.join(helps)}, or use" if helps else "Use")
         + " a machine, queue or GPU with more memory; stop other programs that use memory."
     )
-
-
-def _meminfo() -> float | None:
-    try:
-        values = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text("ascii").splitlines())
-        return 1024.0 * int(values["MemAvailable"].split()[0])
-    except (OSError, KeyError, ValueError):
-        return None
 
 
 def _group() -> float | None:

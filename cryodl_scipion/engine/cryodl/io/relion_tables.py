@@ -395,8 +395,7 @@ def _ctf_state(
     used: typing.Sequence[int],
     path: str | os.PathLike[str],
 ) -> str:
-    kinds = {"multiplied": "rlnCtfDataAreCtfPremultiplied", "flipped": "rlnCtfDataArePhaseFlipped"}
-    for kind, name in kinds.items():
+    for kind, name in (("multiplied", "rlnCtfDataAreCtfPremultiplied"), ("flipped", "rlnCtfDataArePhaseFlipped")):
         values = [optics[name][row] for row in used] if name in optics else columns.get(name, "0")
         said = {str(value).lower() in YES for value in set(values)}
         if len(said) > 1:

@@ -183,8 +183,8 @@ def _series(path: str, tables: typing.Mapping[str, typing.Mapping[str, typing.Se
     microscope = np.tile(of_tomogram(*MICROSCOPE), (len(dose), 1))
     if not microscope[0, 0] > 0:
         raise ValueError(f"{path} has a voltage ({MICROSCOPE[0]}) of 0 kV or less for the tomogram {name}. Correct it.")
-    b_factor = ctf[:, 4] + falling * dose  # in place of the weights of Grant and Grigorieff
-    optics = np.column_stack([ctf[:, :3], microscope, ctf[:, 3], b_factor, ctf[:, 5]])
+    # a B-factor in place of the weights of Grant and Grigorieff
+    optics = np.column_stack([ctf[:, :3], microscope, ctf[:, 3], ctf[:, 4] + falling * dose, ctf[:, 5]])
     dose = dose * (falling == 0)
     return TiltSeries(rotations, optics, dose, hand * slope, np.array(size) * pixel_size / 2, pixel_size, file)
 

@@ -139,8 +139,7 @@ def _end(pairs: typing.Sequence[tuple[np.ndarray, np.ndarray]], axis: int, dista
     near = [np.abs(one[:, None, 1 - axis] - yx[:, 1 - axis]) < distance for one, yx in pairs]
     sums = np.concatenate([np.zeros(1), *((one[:, None, axis] + yx[:, axis])[n] for n, (one, yx) in zip(near, pairs))])
     places, counts = np.unique(sums // distance, return_counts=True)  # a position may be absurdly far away
-    middle = (places[counts.argmax()] + 0.5) * distance
-    return float(np.median(sums[np.abs(sums - middle) < distance]))
+    return float(np.median(sums[np.abs(sums - (places[counts.argmax()] + 0.5) * distance) < distance]))
 
 
 def candidates_beside(picks: str) -> str | None:

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 import typing
@@ -21,7 +22,6 @@ REMEDY = (
     "Python that CRYODL_PYTHON names."
 )
 MODELS = Path(cryodl.__file__).parent / "models"
-METRICS = {"f1": "F1", "q_score": "Q-score", "q_score_before": "Q-score without it"}  # of a card that are shown
 
 
 def doctor(
@@ -103,16 +103,10 @@ def _gpus(asked: str) -> tuple[list[dict[str, typing.Any]], list[str], list[typi
 
 
 def _cpu() -> dict[str, typing.Any]:
-    name, flags = platform.machine(), set()
     cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                name = value.strip()
-            if key.strip() == "flags":
-                flags = set(value.split())
-    return {"device": "cpu", "name": name, "bf16": bool(flags & {"avx512_bf16", "amx_bf16"})}
+    found = dict(re.findall(r"^(model name|flags)\s*: (.*)$", cpuinfo.read_text() if cpuinfo.exists() else "", re.M))
+    bf16 = {"avx512_bf16", "amx_bf16"} & set(found.get("flags", "").split())
+    return {"device": "cpu", "name": found.get("model name", platform.machine()), "bf16": bool(bf16)}
 
 
 def find_models(folder: Path) -> tuple[list[dict[str, typing.Any]], list[str]]:
@@ -128,7 +122,6 @@ def find_models(folder: Path) -> tuple[list[dict[str, typing.Any]], list[str]]:
                     "kind": card["kind"],
                     "network": card["network"],
                     "particle_diameter": card.get("particle_diameter"),
-                    "validation": card.get("validation", {}),
                 }
             )
         except (OSError, ValueError) as error:
@@ -153,16 +146,8 @@ def as_text(report: typing.Mapping[str, typing.Any]) -> str:
         lines.append(f"  {device['device']:>4}  {device['name']}{memory}, {'' if device['bf16'] else 'no '}bf16")
     lines.append("Models")
     for model in report["models"]:
-        diameter, metrics = model["particle_diameter"], model["validation"]
-        lines.append(
-            f"  {model['name']}: {model['kind']}, {model['network']}"
-            + (f", trained at {diameter:g} Å" if diameter else "")
-            + "".join(
-                f", validation {name} {metrics[key]:.2f}"
-                for key, name in METRICS.items()
-                if isinstance(metrics.get(key), float)
-            )
-        )
+        trained = f", trained at {model['particle_diameter']:g} Å" if model["particle_diameter"] else ""
+        lines.append(f"  {model['name']}: {model['kind']}, {model['network']}{trained}")
     if not report["models"]:
         lines.append("  none shipped with this version; train one with `cryodl train-picker`")
     lines += ["", *("Note: " + note for note in report["notes"])]

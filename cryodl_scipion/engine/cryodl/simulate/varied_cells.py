@@ -68,8 +68,7 @@ def _drawn(
     """Particles and copies of them for a cell."""
     chosen = [ribosomes[k] for k in rng.permutation(len(ribosomes))[: rng.integers(1 - (rng.random() < 0.15), 4)]]
     chosen += [others[k] for k in rng.permutation(len(others))[: rng.integers(0, 7)]]
-    volume = WIDTH**2 * DEPTH
-    most = [0.15 * volume / (particle.side * config.pixel_size) ** 3 for particle in chosen]
+    most = [0.15 * WIDTH**2 * DEPTH / (particle.side * config.pixel_size) ** 3 for particle in chosen]
     return chosen, [max(1, int(maximum * rng.uniform(0.05, 1) ** 1.5)) for maximum in most]
 
 

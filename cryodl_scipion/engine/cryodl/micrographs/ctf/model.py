@@ -53,8 +53,7 @@ def spectrum_cells(power: np.ndarray, count: int, pixel_size: float, lowest: flo
     rings = last - first + 1
     # those far above their ring's median are cut down: spots of crystals and of compression
     values, sizes = power[position], np.bincount(ring, minlength=rings)
-    ranked = values[np.lexsort((values, ring))]
-    median = ranked[np.minimum(np.cumsum(sizes) - sizes + sizes // 2, len(values) - 1)]
+    median = values[np.lexsort((values, ring))][np.minimum(np.cumsum(sizes) - sizes + sizes // 2, len(values) - 1)]
     values = np.minimum(values, median[ring] * (1 + _SPOT / np.sqrt(count)))
     cell = np.minimum((azimuth / np.pi * SECTORS).astype(int), SECTORS - 1) * rings + ring
     weights, sums, squares = (

@@ -36,8 +36,8 @@ def _measured(power: np.ndarray, y: np.ndarray, x: np.ndarray, pixel_size: float
     """The spectrum at frequencies in 1/Å, each ring with mean 0 and a standard deviation near 1."""
     side = len(power)
     step = side * pixel_size
-    mirrored = x < 0  # the other half of the plane is the same
-    rows, columns = (np.where(mirrored, -y, y) * step) % side, np.abs(x) * step + 0 * y
+    # the half of the plane where x is negative is the same as the other
+    rows, columns = (np.where(x < 0, -y, y) * step) % side, np.abs(x) * step + 0 * y
     smooth = ndimage.gaussian_filter(power, _SMOOTH, mode=("wrap", "nearest"))
     values = np.log(
         np.maximum(ndimage.map_coordinates(smooth, [rows, columns], order=1, mode="grid-wrap"), 1e-12 * power.max())

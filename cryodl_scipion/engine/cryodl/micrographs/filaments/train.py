@@ -99,8 +99,7 @@ def at_edges(traces: typing.Sequence[Trace], image: np.ndarray, valid: np.ndarra
     film, near = find_carbon(image, valid, width), np.zeros(image.shape, bool)
     if film.any() or not valid.all():
         # beside a film the background is not flat at the field's own edge, which looks like a filament then
-        there = np.pad(valid, 1, constant_values=not film.any())
-        near = distance_transform_edt(there)[1:-1, 1:-1] <= MARGIN * width
+        near = distance_transform_edt(np.pad(valid, 1, constant_values=not film.any()))[1:-1, 1:-1] <= MARGIN * width
     if film.any():
         reach = max(RIM * width, max(image.shape) / GRID)  # the rim is known to a cell of the grid
         near |= np.where(film, distance_transform_edt(film), distance_transform_edt(~film)) <= reach

@@ -67,8 +67,7 @@ def reconstruct(config: ReconstructConfig, run: Run) -> ReconstructOutputs:
             "or the map before you use it."
         )
     views = views_of(projections.rotation_matrices(typing.cast("np.ndarray", particles.angles)), config.symmetry)
-    notes = sample_notes(particles, halves, found, config, run.device)
-    run.warn(*smoothed_notes(particles), *views.doubts(), *notes)
+    run.warn(*smoothed_notes(particles), *views.doubts(), *sample_notes(particles, halves, found, config, run.device))
     made = ReconstructOutputs(
         map=paths["map"],
         half1=paths["half1"],

@@ -224,8 +224,7 @@ class BlindDenoiser:
         return torch.cat(parts) if parts else images.new_zeros(images.shape)
 
     def _denoised(self, images: torch.Tensor, ctf: torch.Tensor, spectra: SetSpectra) -> torch.Tensor:
-        side = images.shape[-1]
-        signal, noise, trust = (on_grid(x, side) for x in (spectra.signal, spectra.noise, spectra.trust))
+        signal, noise, trust = (on_grid(x, images.shape[-1]) for x in (spectra.signal, spectra.noise, spectra.trust))
         white, seen = whitened(images, ctf, spectra)
         network, linear = self._answers(white, seen)
         answer = linear + filtered(network - linear, trust)

@@ -173,8 +173,8 @@ def _maps(
     mask = soft_sphere(box, diameter_px)
     curve = fourier.fsc(*(half * mask for half in found))
     match, weight = (one.add_(other) for one, other in zip(*halves))
-    both = _solved(match, weight, box, wiener_constants(curve))
-    return tuple(volume.numpy() for volume in (both, *found)), curve
+    found = [_solved(match, weight, box, wiener_constants(curve)), *found]
+    return tuple(volume.numpy() for volume in found), curve
 
 
 def _solved(match: torch.Tensor, weight: torch.Tensor, box: int, wiener: torch.Tensor | None) -> torch.Tensor:

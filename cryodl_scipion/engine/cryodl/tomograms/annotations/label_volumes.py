@@ -128,8 +128,9 @@ def open_pairs(
         with item(name, path):
             tomogram = Tomogram(path)
             volume, (size, note) = LabelVolume(labelled, tomogram), working_pixel_size(tomogram, config.pixel_size)
-            said = note, elsewhere(volume, tomogram), working_pixel_size(Tomogram(labelled), size)[1]
-            warnings += filter(None, said)
+            warnings += filter(
+                None, [note, elsewhere(volume, tomogram), working_pixel_size(Tomogram(labelled), size)[1]]
+            )
             opened.append((name, tomogram, volume, size))
     return opened, warnings
 

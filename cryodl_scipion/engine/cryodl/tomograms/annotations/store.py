@@ -142,8 +142,7 @@ class AnnotationStore:
 
     def drawing(self, tile: Tile) -> np.ndarray:
         """(size, size) int16 as it was drawn: 0 without, 1 the feature, 255 uncertain."""
-        nothing = np.zeros((tile.size, tile.size), np.int16)
-        return nothing if tile.drawing is None else self._drawings[tile.drawing].copy()
+        return np.zeros((tile.size,) * 2, np.int16) if tile.drawing is None else self._drawings[tile.drawing].copy()
 
     def labels(self, tile: Tile) -> np.ndarray:
         """As drawing, but uncertain where overlapping tiles disagree and beyond the border: for networks."""

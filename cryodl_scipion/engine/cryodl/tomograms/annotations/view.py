@@ -127,8 +127,7 @@ class TileView(MovingPicture):
         self._words.set_visible(sheet is None)
         if sheet is not None:
             row, column = sheet.corner_yx
-            bounds = (column - 0.5, row - 0.5, sheet.size, sheet.size)
-            self._frame.set(bounds=bounds, edgecolor=COLOURS[sheet.state])
+            self._frame.set(bounds=(column - 0.5, row - 0.5, sheet.size, sheet.size), edgecolor=COLOURS[sheet.state])
             self._tint.set(extent=extent_of(sheet), data=tinted(sheet.drawing), visible=not hidden)
 
     def show_brush(self, x: float | None, y: float, diameter: float, colour: str) -> None:

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """CB3D (Che et al. 2018): C3D, the network of Tran et al. 2015 for films, on subtomograms.
 
-The first pooling leaves one axis alone, which was time in films. Here it is z, the beam's axis; the paper does not say
-which."""
+The first pooling leaves one axis alone, which was time in films. Here it is z; the paper does not say which."""
 
 from torch import nn
 

@@ -7,10 +7,10 @@ import typing
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ...contract import DetectParticlesConfig, DetectParticlesOutputs, config_to_dict, counted
-from ...io import files, particles, star, tomogram_coordinates, tomograms
+from ...io import files, star, tomogram_coordinates, tomograms
+from ...io.tomogram_coordinates import ANGLES, PIXELS
 from ...likelihood.decoys import q_values, threshold_by_decoys, upper_groups
 from ...running.runner import PROGRAM, Run, command
 from ..detectors.predict import NetworkFinder, detection_columns, detections_in_words, taken_in_words
@@ -109,26 +109,20 @@ def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticles
 def _of_two_kinds(
     finder: TemplateFinder, paths: dict[str, str], folder: Path, items: dict[str, dict[str, typing.Any]]
 ) -> typing.Iterator[str]:
-    """A sentence where the detections seem to be of two kinds. Looked at are those of the tomograms with most, of one
-    pixel size."""
-    left, turned = [], list[list[float]]()
+    """A sentence where detections seem to be of two kinds. Looked at are tomograms with most, of one pixel size."""
     most = sorted(items, key=lambda name: -sum(items[name]["counts"].values()))
-    for name in most:
-        table, size = star.read_tables(folder / items[name]["file"])["particles"], items[name]["pixel_size"]
-        xyz, angles = (
-            np.array([table[key] for key in keys], float).T for keys in (tomogram_coordinates.PIXELS, particles.ANGLES)
-        )
-        room = kinds.MOST - len(turned)
-        if len(xyz) and room and size == items[most[0]]["pixel_size"]:
-            search = finder.judging(tomograms.Tomogram(paths[name]), size)
-            left.append(kinds.left_by_template(search, xyz[:room, ::-1], angles[:room]))
-            turned += angles[:room].tolist()
-    if len(turned) < kinds.FEWEST:
-        return
-    beyond = kinds.beyond_chance(torch.cat(left), np.array(turned), search.kernels[0].mask)
-    if beyond >= TOLD:
+    size = items[most[0]]["pixel_size"]
+
+    def found() -> typing.Iterator[tuple[typing.Any, ...]]:
+        for name in most:
+            if items[name]["pixel_size"] == size and sum(items[name]["counts"].values()):
+                table = star.read_tables(folder / items[name]["file"])["particles"]
+                xyz, angles = (np.array([table[k] for k in keys], float).T for keys in (PIXELS, ANGLES))
+                yield finder.judging(tomograms.Tomogram(paths[name]), size), xyz[:, ::-1], angles
+
+    if (beyond := kinds.beyond_chance(found())) >= TOLD:
         yield (
-            f"The detections seem to be of two kinds: what {finder.species[0]} does not explain is alike in some of them "
+            f"The detections seem to be of two kinds: what {finder.species[0]} does not explain is alike in some "
             f"({beyond:.0f} standard deviations beyond chance). Among them may be a molecule like it (name it with "
             "--others) or a second state: classify them (classify-subtomograms) before they are averaged."
         )

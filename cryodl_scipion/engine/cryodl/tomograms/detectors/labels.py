@@ -45,8 +45,7 @@ class GatheredLabels:
 
 
 def gather_labels(config: TrainDetectorConfig, run: Run) -> GatheredLabels:
-    """Gathered of a TrainDetectorConfig, of those tomograms that can be read. Raises ValueError for inputs that do not
-    fit."""
+    """Gathered of a TrainDetectorConfig, of tomograms that can be read. Raises ValueError if inputs do not fit."""
     given, notes = files.name_tomograms(files.expand_paths(config.tomograms), config.names), list[str]()
     tomograms, sizes = dict[str, Tomogram](), dict[str, float]()
     for name, path in given:

@@ -131,8 +131,7 @@ class DetectorTask(NetworkTask):
 def augmented_crop(
     voxels: torch.Tensor, maps: torch.Tensor, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A crop mirrored along its axes (the missing wedge stays where it is), with other sharpness, contrast and
-    noise."""
+    """A crop mirrored along its axes (the missing wedge stays where it is), with other sharpness, contrast, noise."""
     axes = [axis for axis in (1, 2, 3) if rng.random() < 0.5]
     voxels, maps = voxels.flip(axes), maps.flip(axes)
     if rng.random() < 0.7:

@@ -48,8 +48,7 @@ def _without_lumen(mask: np.ndarray, lumen: float) -> np.ndarray:
 
 def _branches(positions: np.ndarray) -> list[list[int]]:
     """List of branches between ends and branch points of a skeleton: lists of indices of positions. The last index of a
-    branch that ends at a branch point is that of the point's middle voxel; such an index stands at the end of several
-    branches."""
+    branch that ends at a branch point is that of the point's middle voxel; such an index ends several branches."""
     pairs = cKDTree(positions).query_pairs(1.8, output_type="ndarray")  # all 26 neighbours
     neighbours: list[list[int]] = [[] for _ in positions]
     for a, b in pairs:

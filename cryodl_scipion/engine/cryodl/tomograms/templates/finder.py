@@ -260,8 +260,7 @@ class TemplateSearch:
         return self.source.in_tomogram(position + start), turned, score
 
     def around(self, zyx: np.ndarray) -> tuple[np.ndarray, correlate.SearchTile]:
-        """The SearchTile of the (2 NEAR + 1)^3 voxels about a place, and which voxel is its first. zyx: (3,) px of the
-        tomogram."""
+        """The first voxel of the (2 NEAR + 1)^3 about a place, zyx (3,) in px of the tomogram, and their SearchTile."""
         scale = np.array(self.source.shape) / np.array(self.source.tomogram.shape)
         start = np.round(rescaled(zyx, scale)).astype(int) - NEAR
         return start, self._tile(self._voxels(start, (2 * NEAR + 1,) * 3), self.typical)

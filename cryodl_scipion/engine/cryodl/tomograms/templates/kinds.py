@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the detections of a template are all of one kind. A molecule like it, or a second state, differs from it in
-the same way wherever it is: what the template leaves of the detections is then alike in some of them."""
+"""Whether all detections of a template are of one kind: what it leaves of a molecule like it is alike everywhere."""
 
 import typing
 
@@ -16,36 +15,35 @@ STEP, REACH = 1 / 8, 1 / 4  # of the search's angular step: turns of the templat
 SHUFFLES = 20  # times that the detections' orientations are exchanged, to see what is alike by chance
 
 
-def left_by_template(search: TemplateSearch, zyx: np.ndarray, angles: np.ndarray) -> torch.Tensor:
-    """(n, b, b, b) of the tomogram at n detections what its template, also moved by a voxel or turned a little, does
-    not explain. zyx: (n, 3) px of the tomogram. angles: (n, 3) rot, tilt, psi in degrees."""
-    kernels, result = search.kernels[0], []
-    mask, step = kernels.mask, kernels.template.step
-    turns = healpix_grid.ball_of_rotations(REACH * step, STEP * step)
-    for place, matrix in zip(zyx, projections.rotation_matrices(angles)):
-        seen = search.around(place)[1].seen[(slice(NEAR, -NEAR),) * 3]
-        seen = (seen - (seen * mask).sum() / mask.sum()) * mask
-        turned = kernels.at(projections.euler_angles(matrix @ turns))
-        moved = [torch.roll(turned[len(turned) // 2], by, axis) for axis in range(3) for by in (-1, 1)]
-        known = torch.cat([turned, torch.stack(moved)]).flatten(1).T
-        explained = known @ (torch.linalg.pinv(known) @ seen.flatten())
-        result.append(seen - explained.reshape(seen.shape))
-    return torch.stack(result)
+def beyond_chance(found: typing.Iterable[tuple[TemplateSearch, np.ndarray, np.ndarray]]) -> float:
+    """By how many standard deviations what the template, also moved by a voxel or turned a little, leaves of the
+    detections is more alike in some of them than by chance; 0 of fewer than FEWEST.
 
+    Alike is the strongest eigenvalue of the correlations in the template's frame, less what all share; by chance: where
+    each is turned as another should be. found: of tomograms of one pixel size, the search for the template alone, zyx
+    (n, 3) in px of the tomogram and rot, tilt, psi (n, 3) in degrees. Those beyond MOST are not looked at."""
+    left, back = list[torch.Tensor](), list[np.ndarray]()
+    for search, zyx, angles in found:
+        mask, step = search.kernels[0].mask, search.kernels[0].template.step
+        turns = healpix_grid.ball_of_rotations(REACH * step, STEP * step)
+        for place, matrix in zip(zyx[: MOST - len(left)], projections.rotation_matrices(angles)):
+            seen = search.around(place)[1].seen[(slice(NEAR, -NEAR),) * 3]
+            seen = (seen - (seen * mask).sum() / mask.sum()) * mask
+            turned = search.kernels[0].at(projections.euler_angles(matrix @ turns))
+            moved = [torch.roll(turned[len(turned) // 2], by, axis) for axis in range(3) for by in (-1, 1)]
+            known = torch.cat([turned, torch.stack(moved)]).flatten(1).T
+            left.append(seen - (known @ (torch.linalg.pinv(known) @ seen.flatten())).reshape(seen.shape))
+            back.append(projections.euler_angles(matrix.T[None]))
+        if len(left) == MOST:
+            break
+    if len(left) < FEWEST:
+        return 0.0
 
-def beyond_chance(left: torch.Tensor, angles: np.ndarray, mask: torch.Tensor) -> float:
-    """By how many standard deviations the remains of some detections are more alike than by chance, in the template's
-    frame.
-
-    Alike is the strongest eigenvalue of the remains' correlations, less what they all share; by chance: where each is
-    turned as another should be. left: of left_by_template. angles: (n, 3) of the detections. mask: (b, b, b)."""
-    rng, back = np.random.default_rng(0), projections.rotation_matrices(angles).transpose(0, 2, 1)
-
-    def strongest(order: typing.Sequence[int] | np.ndarray) -> float:
-        turned = [rotated(one, projections.euler_angles(back[[n]]))[0] for one, n in zip(left, order)]
-        rows = torch.stack(turned)[:, mask > 0].double()
+    def strongest(order: typing.Iterable[int]) -> float:
+        rows = torch.cat([rotated(one, back[n]) for one, n in zip(left, order)])[:, mask > 0].double()
         rows = torch.nn.functional.normalize(rows - rows.mean(0))
         return float(torch.linalg.eigvalsh(rows @ rows.T)[-1])
 
+    rng = np.random.default_rng(0)
     by_chance = [strongest(rng.permutation(len(left))) for _ in range(SHUFFLES)]
     return float((strongest(range(len(left))) - np.mean(by_chance)) / np.std(by_chance))
