@@ -24,6 +24,7 @@ from cryodl.io.tomogram_coordinates import coordinate_columns
 from cryodl.likelihood.decoys import scrambled_harmonics
 from cryodl.running.cli import main
 from cryodl.tomograms.commands.detect_particles import _of_two_kinds, _warnings
+from cryodl.tomograms.templates import kinds
 from cryodl.tomograms.templates.correlate import (
     RINGS,
     USUAL,
@@ -38,7 +39,7 @@ from cryodl.tomograms.templates.correlate import (
     transform_of,
     volume_ring_power,
 )
-from cryodl.tomograms.templates.finder import WORTH, TemplateFinder, tiling
+from cryodl.tomograms.templates.finder import WORTH, TemplateFinder, TemplateSearch, tiling
 
 CPU = torch.device("cpu")
 
@@ -249,7 +250,7 @@ def test_places_of_another_particle_of_its_kind_are_not_taken_given_or_not():
     assert "No file matches 'nosuch.mrc'" in detect(2, others="nosuch.mrc")
 
 
-def test_two_kinds_of_molecules_among_the_detections_are_told_and_one_kind_is_not():
+def test_two_kinds_of_molecules_among_the_detections_are_told_and_one_kind_is_not(monkeypatch):
     """At half of the places is the lump; at the others too, or the lump with one more domain. Places and orientations
     are as a search would find them, a little off."""
     lump, turn = lopsided_density(20), Rotation.from_euler("ZYZ", (3, 2, -2), degrees=True).as_matrix()
@@ -273,7 +274,18 @@ def test_two_kinds_of_molecules_among_the_detections_are_told_and_one_kind_is_no
         few = {name: items[name] for name in ("tomo0",)}
         assert not list(_of_two_kinds(finder, paths, Path(kind), few))  # eight tell nothing
     assert not warned["one"] and len(warned["two"]) == 1
-    assert "what lump does not explain is alike" in warned["two"][0] and "--others" in warned["two"][0]
+    assert "What lump does not explain is alike" in warned["two"][0] and "--others" in warned["two"][0]
+    looked, around = [], TemplateSearch.around
+
+    def noted(self, place):
+        looked.append(place)
+        return around(self, place)
+
+    monkeypatch.setattr(TemplateSearch, "around", noted)
+    monkeypatch.setattr(kinds, "MOST", 3)
+    list(_of_two_kinds(finder, paths, Path("two"), items))
+    first, middle, last = (np.array(PLACES + ELSEWHERE)[n] + 0.3 for n in (0, 4, 7))
+    np.testing.assert_allclose(looked, [first, middle, last], atol=0.01)  # of all ranks, not the best alone
 
 
 def test_a_stated_threshold_gives_all_places_that_reach_it_without_decoys():

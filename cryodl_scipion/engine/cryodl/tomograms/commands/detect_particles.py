@@ -109,7 +109,7 @@ def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticles
 def _of_two_kinds(
     finder: TemplateFinder, paths: dict[str, str], folder: Path, items: dict[str, dict[str, typing.Any]]
 ) -> typing.Iterator[str]:
-    """A sentence where detections seem to be of two kinds. Looked at are tomograms with most, of one pixel size."""
+    """A sentence where detections may be of two kinds. Looked at are tomograms with most, of one pixel size."""
     most = sorted(items, key=lambda name: -sum(items[name]["counts"].values()))
     size = items[most[0]]["pixel_size"]
 
@@ -122,9 +122,9 @@ def _of_two_kinds(
 
     if (beyond := kinds.beyond_chance(found())) >= TOLD:
         yield (
-            f"The detections seem to be of two kinds: what {finder.species[0]} does not explain is alike in some "
-            f"({beyond:.0f} standard deviations beyond chance). Among them may be a molecule like it (name it with "
-            "--others) or a second state: classify them (classify-subtomograms) before they are averaged."
+            f"What {finder.species[0]} does not explain is alike in some detections ({beyond:.0f} standard deviations "
+            "beyond chance): it lacks a part of all or has another pixel size, or they hold a molecule like it (name "
+            "it with --others) or a second state. Classify them (classify-subtomograms) before they are averaged."
         )
 
 
@@ -170,9 +170,9 @@ def _tell(
     elif any(made.expected_false_detections.values()):
         run.summary(CONTROL_WORDS)
     print(f"Coordinates: {Path(config.output)}/<tomogram>.star; {made.particles}.")
-    total = sum(sum(counts.values()) for counts in made.counts.values())
     run.methods(
-        f"{counted(total, 'particle was', 'particles were')} found in {counted(len(made.counts), 'tomogram')} "
+        f"{counted(sum(sum(counts.values()) for counts in made.counts.values()), 'particle was', 'particles were')} "
+        f"found in {counted(len(made.counts), 'tomogram')} "
         f"({', '.join(made.species)}) with {PROGRAM} {finder.in_words}."
     )
 

@@ -10,7 +10,7 @@ from ...core import healpix_grid, projections
 from ...simulate.rotations import rotated
 from .finder import NEAR, TemplateSearch
 
-FEWEST, MOST = 15, 100  # detections: of fewer nothing is said, and of so many all is seen
+FEWEST, MOST = 15, 100  # detections: of fewer nothing is said; so many are looked at
 STEP, REACH = 1 / 8, 1 / 4  # of the search's angular step: turns of the template that may be left, and the largest
 SHUFFLES = 20  # times that the detections' orientations are exchanged, to see what is alike by chance
 
@@ -21,15 +21,17 @@ def beyond_chance(found: typing.Iterable[tuple[TemplateSearch, np.ndarray, np.nd
 
     Alike is the strongest eigenvalue of the correlations in the template's frame, less what all share; by chance: where
     each is turned as another should be. found: of tomograms of one pixel size, the search for the template alone, zyx
-    (n, 3) in px of the tomogram and rot, tilt, psi (n, 3) in degrees. Those beyond MOST are not looked at."""
+    (n, 3) in px of the tomogram and rot, tilt, psi (n, 3) in degrees. At most MOST are looked at."""
     left, back = list[torch.Tensor](), list[np.ndarray]()
     for search, zyx, angles in found:
         mask, step = search.kernels[0].mask, search.kernels[0].template.step
         turns = healpix_grid.ball_of_rotations(REACH * step, STEP * step)
-        for place, matrix in zip(zyx[: MOST - len(left)], projections.rotation_matrices(angles)):
+        rows = np.linspace(0, len(zyx) - 1, min(len(zyx), MOST - len(left))).round().astype(int)  # good and bad ones
+        for place, matrix in zip(zyx[rows], projections.rotation_matrices(angles[rows])):
             seen = search.around(place)[1].seen[(slice(NEAR, -NEAR),) * 3]
             seen = (seen - (seen * mask).sum() / mask.sum()) * mask
-            turned = search.kernels[0].at(projections.euler_angles(matrix @ turns))
+            # one by one: in larger boxes they take gigabytes at once
+            turned = torch.cat([search.kernels[0].at(one) for one in projections.euler_angles(matrix @ turns)[:, None]])
             moved = [torch.roll(turned[len(turned) // 2], by, axis) for axis in range(3) for by in (-1, 1)]
             known = torch.cat([turned, torch.stack(moved)]).flatten(1).T
             left.append(seen - (known @ (torch.linalg.pinv(known) @ seen.flatten())).reshape(seen.shape))
