@@ -207,24 +207,27 @@ def test_a_map_that_angles_of_other_particles_give_as_well_is_said_to_be_an_outl
     assert other.outputs["resolution"] and [len(words_in(one)) for one in (own, other)] == [0, 1]
 
 
-@pytest.mark.parametrize("halves", [None, np.arange(300) % 3 == 0])
-def test_groups_of_opposite_contrast_hide_no_exchanged_angles(tmp_path, monkeypatch, halves):
-    """halves: of two groups whose particles are each in a half of their own, no map tells of angles."""
+@pytest.mark.parametrize("count, halves", [(2, None), (2, np.arange(300) % 3 == 0), (6, None)])
+def test_groups_of_opposite_contrast_hide_no_exchanged_angles(tmp_path, monkeypatch, count, halves):
+    """halves: of two groups whose particles are each in a half of their own, no map tells of angles; nor does one of a
+    small group, which would call right angles wrong."""
     monkeypatch.chdir(tmp_path)
     simulate_particles(count=300, snr=2.0)
     particles, dark = read_particles("p.star"), np.arange(300) % 3 == 0
     with StackWriter("q.mrcs", 300, BOX, PIXEL) as stack:
         stack.add(particles.images(slice(None)) * torch.from_numpy(1.0 - 2.0 * dark)[:, None, None])
-    optics = {name: [*values, *values] for name, values in particles.optics_columns.items()}
-    two = dataclasses.replace(particles, optics_columns=dict(optics, rlnOpticsGroup=["1", "2"]))
-    columns = dict(rlnOpticsGroup=1 + dark) | ({} if halves is None else dict(rlnRandomSubset=1 + halves))
+    names = [str(1 + n) for n in range(count)]
+    optics = {name: list(values) * count for name, values in particles.optics_columns.items()}
+    two = dataclasses.replace(particles, optics_columns=dict(optics, rlnOpticsGroup=names))
+    group = 1 + dark if count == 2 else 1 + np.arange(300) % count  # of six, 1 and 4 are dark
+    columns = dict(rlnOpticsGroup=group) | ({} if halves is None else dict(rlnRandomSubset=1 + halves))
     told = []
     for name, order in (("own", np.arange(300)), ("other", np.random.default_rng(0).permutation(300))):
         angles = dict(zip(ANGLES, particles.angles[order].T))
         write_particles_star(f"{name}.star", two, {**columns, **angles}, stack="q.mrcs")
         result = reconstruct(particles=f"{name}.star", output=f"{name}.mrc")
         told.append((any("Multiply the images of" in one for one in result.warnings), len(words_in(result))))
-    assert told == [(True, 0), (True, halves is None)]
+    assert told == [(True, 0), (True, count == 2 and halves is None)]
 
 
 def test_right_angles_of_images_multiplied_by_their_ctf_make_no_outline(tmp_path, monkeypatch):

@@ -268,8 +268,9 @@ def _alike(first: np.ndarray, second: np.ndarray) -> float:
 # Particles of a half that are read otherwise; how much finer maps must agree to differ: of raw images read as flipped,
 # 60 to 500 of six molecules, at most 1.04 times. Standard errors by which particles fit the other half's map better in
 # their own angles: 4.2 to 28 in 14 sets of eight molecules, with angles exchanged -1.1 to 2.1 in 18; parts of the box's
-# width: finer detail is not that of a mean over all directions; px of the images there, at most
-PHASES, FINER, OWN, OUTLINE, SIDE = 500, 1.2, 3.5, 12.0, 64
+# width: finer detail is not that of a mean over all directions; px of the images there, at most; particles of a group
+# that tell of angles (30 with their own at SNR 0.03: 2.6)
+PHASES, FINER, OWN, OUTLINE, SIDE, FEWEST = 500, 1.2, 3.5, 12.0, 64, 100
 
 
 def sample_notes(
@@ -283,7 +284,7 @@ def sample_notes(
         _, group, counts = np.unique(particles.columns["rlnOpticsGroup"], return_inverse=True, return_counts=True)
         largest = group == counts.argmax()
         particles, halves = particles.subset(largest), halves[largest]
-    if particles.optics is None or len(set(halves)) < 2:
+    if particles.optics is None or len(set(halves)) < 2 or (opposite and len(particles) < FEWEST):
         return opposite
     if opposite:
         found = half_reconstructions(particles, halves, config, device)
