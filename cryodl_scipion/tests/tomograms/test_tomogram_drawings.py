@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the windows on tomograms read and draw, on volumes whose every voxel is known; no protocols, no windows."""
+"""What the windows on tomograms read and draw, on volumes whose every voxel is known; no protocols."""
 
 import os
 import tempfile
@@ -191,6 +191,17 @@ class TestCryodlSurfaces(Volumes):
         none = meshes_window.colours(nothing, meshes_window.COLOURINGS["membrane"], None)
         meshes_window.drawMeshes(axes, nothing, none)
         self.assertIn("No surface", axes.texts[0].get_text())
+
+    @unittest.skipUnless("DISPLAY" in os.environ, "There is no display.")
+    def test_a_surface_that_cannot_be_read_is_named_and_nothing_is_drawn(self):
+        files = dict(a={"ribosome": self.stl(self.sphere(20))}, b={"ribosome": "absent.stl"})
+        shown = meshes_window.SurfacesWindow(None, meshes_data.Surfaces(files, {}, ["ribosome"]), "Surfaces", None)
+        self.addCleanup(shown.root.destroy)
+        for name, drawn, said in (("a", 1, "Drag to rotate"), ("b", 0, "absent.stl"), ("a", 1, "Drag to rotate")):
+            shown._name.set(name)
+            shown.choose()
+            self.assertEqual(len(shown._axes.collections), drawn)
+            self.assertIn(said, shown.message.get())
 
 
 class TestCryodlMeshes(Volumes):

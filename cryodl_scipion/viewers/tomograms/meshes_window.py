@@ -16,7 +16,7 @@ from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
 from ...engine.cryodl.contract import counted
 from .. import plots, window
-from .meshes_data import Mesh, Surfaces
+from .meshes_data import Mesh, Surfaces, joined
 from .slices_window import PLANES, addPlanes, labelColour
 
 # name: property of the mesh, None for the membrane's number; label: with unit; symmetric: about 0; cmap: matplotlib's
@@ -64,12 +64,12 @@ def drawMeshes(axes: Any, mesh: Mesh, colour: np.ndarray, plane: Any = None, zoo
     for artist in [*axes.collections, *axes.lines, *axes.texts]:
         artist.remove()
     if not len(mesh.faces):
-        axes.text2D(0.5, 0.5, "No surface in this tomogram", ha="center", transform=axes.transAxes)
+        axes.text2D(0.5, 0.5, "No surface to show", ha="center", transform=axes.transAxes)
         return
     lit = colour * (_DARKEST + (1 - _DARKEST) * np.abs(mesh.normals @ _LIGHT / np.linalg.norm(_LIGHT)))[:, None]
     triangles = mesh.vertices[mesh.faces] / _NM
-    solid = Poly3DCollection(triangles, facecolors=lit[mesh.faces].mean(axis=1), linewidths=0, antialiased=False)
-    axes.add_collection3d(solid)
+    look: Any = dict(linewidths=0, antialiased=False, clip_on=False)  # axes are square, their window is not
+    axes.add_collection3d(Poly3DCollection(triangles, facecolors=lit[mesh.faces].mean(axis=1), **look))
     low, high = triangles.min(axis=(0, 1)), triangles.max(axis=(0, 1))
     high = np.maximum(high, low + 1.0)  # a flat one has a side of 0
     for name, *ends in zip("xyz", low, high):
@@ -108,7 +108,7 @@ class SolidWindow(window.CanvasWindow):
     _mesh: Any = None
     _colours: Any = None
     _zoom = 1.0
-    _WIDTH = 0.82  # of the axes, beside which a scale may stand
+    _WIDTH = 0.78  # of the axes, beside which a scale may stand
     _addControls: Any
     choose: Any
     _plane: Any = staticmethod(lambda: None)
@@ -139,7 +139,7 @@ class SolidWindow(window.CanvasWindow):
     def draw(self) -> None:
         if self._mesh is None:
             return
-        self._axes.set_axis_on()
+        self._axes.axis("on" if len(self._mesh.faces) else "off")
         drawMeshes(self._axes, self._mesh, self._colours, self._plane(), self._zoom)
         self._canvas.draw_idle()
 
@@ -171,7 +171,7 @@ class SurfacesWindow(SolidWindow):
         try:
             self._mesh = self._data.drawn(self._name.get(), shown)
         except (ValueError, OSError) as error:
-            self._mesh = self._data.drawn(self._name.get(), ())
+            self._mesh = joined([])  # not that of another tomogram
             self.message.set(str(error))
         self._colours = colours(self._mesh, COLOURINGS["membrane"], None)
         drawFeatures(self._axes, self._data.features, shown)
@@ -196,7 +196,7 @@ class MeshesWindow(SolidWindow):
         self.addFigure((5.2, 6.6), frame, side=tk.RIGHT)
         self._sliceCanvas, self._sliceAxes = self._canvas, self._figure.add_axes((0.02, 0.02, 0.96, 0.96))
         self.addFigure((7.4, 6.6), frame, side=tk.LEFT)
-        self._scaleAxes = self._figure.add_axes((0.865, 0.2, 0.025, 0.6))
+        self._scaleAxes = self._figure.add_axes((0.865, 0.2, 0.025, 0.6), zorder=1)
 
     # ----- what happens
     def choose(self, new: bool = True) -> None:
