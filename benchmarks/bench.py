@@ -136,20 +136,28 @@ def real(name):
 
 
 # ----- commands
+# A process counts the memory of the one that started it, so a small one stands between; it writes to a file's number.
+BETWEEN = """import os, sys
+_, status, usage = os.wait4(os.spawnvp(os.P_NOWAIT, sys.argv[2], sys.argv[2:]), 0)
+os.write(int(sys.argv[1]), f"{usage.ru_utime + usage.ru_stime} {usage.ru_maxrss / 1024}".encode())
+sys.exit(os.waitstatus_to_exitcode(status) != 0)"""
+
+
 def measure(command, environment=None, folder=None):
     """Run a command. Returns standard output, CPU seconds, wall seconds and peak memory in MB of the process.
 
     Raises RuntimeError with the end of its messages if it fails.
     """
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        start = time.monotonic()
-        process = subprocess.Popen([str(c) for c in command], stdout=out, stderr=err, env=environment, cwd=folder)
-        _, status, usage = os.wait4(process.pid, 0)
-        wall, process.returncode = time.monotonic() - start, os.waitstatus_to_exitcode(status)
-        said = [stream.seek(0) or stream.read() for stream in (out, err)]
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err, tempfile.TemporaryFile("w+") as used:
+        start, words = time.monotonic(), [sys.executable, "-S", "-c", BETWEEN, used.fileno(), *command]
+        places = dict(stdout=out, stderr=err, env=environment, cwd=folder, pass_fds=[used.fileno()])
+        process = subprocess.run([str(c) for c in words], **places)
+        wall = time.monotonic() - start
+        *said, figures = [stream.seek(0) or stream.read() for stream in (out, err, used)]
     if process.returncode:
         raise RuntimeError(f"{' '.join(map(str, command))[:300]} failed:\n{said[1][-2000:] or said[0][-1000:]}")
-    return said[0], usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024
+    cpu, memory = map(float, figures.split())
+    return said[0], cpu, wall, memory
 
 
 def cryodl(*words, folder=None, patch=""):
