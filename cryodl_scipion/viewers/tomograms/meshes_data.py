@@ -13,7 +13,7 @@ from ...convert.maps import headerOrigin, voxelsOf
 from ...engine.cryodl.contract.frames import rescaled
 from ..plots import readMap
 
-MAX_TRIANGLES = 10000  # of all membranes of a picture; with these a frame takes 0.2 s
+MAX_TRIANGLES = 8000  # of all membranes of a picture; with these a frame takes 0.2 s
 _TRIANGLE = np.dtype([("count", "u1"), ("corners", "<i4", 3)])  # of a binary PLY file
 _NUMBER = re.compile(r"_(\d+)\.ply$")
 
