@@ -10,8 +10,6 @@ import resource
 import typing
 from pathlib import Path
 
-import psutil
-
 from ..contract.params import describe_all
 
 GIGABYTE = 1e9
@@ -41,6 +39,8 @@ class TooLittleMemory(ValueError):
 
 def available_memory() -> float:
     """Memory that this process may still take: bytes, the least of the machine's, its group's and its own."""
+    import psutil  # doctor works without it
+
     free = float(psutil.virtual_memory().available)
     return min(limit for limit in [free, _group(), _own()] if limit is not None)
 
