@@ -127,7 +127,7 @@ def _stackProblem(path: str, maximum: int) -> Tuple[str, int]:
 
 
 def _notFinite(images: Sequence[Tuple[str, int]]) -> str:
-    """A sentence about the first of some images, over a set, that holds a NaN or infinity; ''. images: file, number."""
+    """A sentence on the first of some images, spread over all, with a NaN or infinity, or ''. images: file, number."""
     for position in np.unique(np.linspace(0, len(images) - 1, _LOOKED_AT).astype(int)):
         path, number = images[position]
         values = reading.mapped(path)
