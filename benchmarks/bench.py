@@ -136,7 +136,7 @@ def real(name):
 
 
 # ----- commands
-# A process counts the memory of the one that started it, so a small one stands between; it writes to a file's number.
+# A process counts the memory of the one that started it, so a small one stands between and writes the figures.
 BETWEEN = """import os, sys
 _, status, usage = os.wait4(os.spawnvp(os.P_NOWAIT, sys.argv[2], sys.argv[2:]), 0)
 os.write(int(sys.argv[1]), f"{usage.ru_utime + usage.ru_stime} {usage.ru_maxrss / 1024}".encode())

@@ -149,7 +149,7 @@ def _rangesOf(images: SetOfSubTomograms) -> Dict[str, Any]:
 def tiltWarnings(subtomograms: EMSet) -> List[str]:
     """Of joined sets Scipion keeps the tomograms, and the tilt range, of the first alone; a sentence says so."""
     known = {*_rangesOf(imagesOf(subtomograms))}
-    names = {_tomogramOf(item) for item, _ in tickedItems(subtomograms) if not tiltRange(item)}
+    names = {_tomogramOf(item) for item, _ in tickedItems(subtomograms) if not tiltRange(item)} - {"None"}
     return sayIf(
         known & names and names - known,  # a program that names them in its own way knows none
         f"Of joined subtomograms Scipion keeps the tomograms of the first set alone. For {some_names(names - known)} "

@@ -107,7 +107,7 @@ def test_one_changed_byte_of_the_weights_is_noticed(model):
             ("damaged", "particle_diameter, threshold missing"),
         ),
         (lambda m: change_card(m, picking_scales=[0]), ("damaged", "picking_scales is [0]")),
-        (lambda m: change_card(m, picking_scales=[]), ("picking_scales is []; it must be a list of one or more",)),
+        (lambda m: change_card(m, picking_scales=[]), ("picking_scales is []; it must be a list of 1 to 9",)),
         (
             lambda m: change_card(m, calibration=1.5),
             ("card.json is damaged: calibration is 1.5; it", "list of 2 numbers"),

@@ -160,7 +160,7 @@ def _faults(card: typing.Mapping[str, typing.Any], wanted: typing.Mapping[str, t
         if not all(isinstance(v, _NUMBER) and not isinstance(v, bool) and least <= v <= most for v in values):
             yield f"{key} is {card[key]!r}; it must lie between {least:g} and {most:g}"
     yield from (
-        f"{key} is {card[key]!r}; it must be a list of {least if least == most else 'one or more'} numbers"
+        f"{key} is {card[key]!r}; it must be a list of {least if least == most else f'{least} to {most}'} numbers"
         for key, (least, most) in _LISTS.items()
         if card.get(key) is not None and not (isinstance(card[key], list) and least <= len(card[key]) <= most)
     )

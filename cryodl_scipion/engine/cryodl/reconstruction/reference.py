@@ -37,7 +37,7 @@ def control_of(particles: ParticleSet, wanted: str | None, kind: str = NOISE) ->
         return control, []
     return None, [
         f"{path} is not the control of {particles.path}, and was not used: {wrong}. Use the NAME{kind}.star that "
-        "assign-orientations wrote with these particles, beside them."
+        f"assign-orientations wrote with these particles, beside them{', or --noise-control' if kind == NOISE else ''}."
     ]
 
 

@@ -304,6 +304,7 @@ def test_a_noise_control_of_another_reference_is_not_used_and_that_is_said(proje
     for control, words in (("other.star", "reference of its angles is other.mrc"), ("again.star", "SHA-256")):
         fsc, said = reconstruct(control)
         assert fsc is None and f"{control} is not the control of o.star" in said and words in said
+        assert ", or --noise-control" in said
     fsc, said = reconstruct("p.star")
     assert fsc is None and "does not state the reference of its angles" in said
     assert "does not state the reference of its angles" in reconstruct("o.star", particles="p.star")[1]

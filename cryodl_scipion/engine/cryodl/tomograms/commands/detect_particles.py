@@ -20,7 +20,7 @@ from ..templates.finder import DECOYS, WORTH, TemplateFinder
 
 FREE = ("tomograms", "output", "names", "fdr")
 STRICT = 0.05  # false discovery rate whose detections a higher one keeps
-TOLD = 5.0  # standard deviations beyond chance from which what the template leaves tells of two kinds
+TOLD = 5.0  # standard deviations beyond chance from which what the template does not explain is told
 CANDIDATES = "candidates"  # folder of all places where a template fits better than its decoys
 CONTROL_WORDS = (
     "Numbers expected in noise are detections in copies of the tomogram with its spectrum and random phases, without "
@@ -123,8 +123,8 @@ def _of_two_kinds(
     if (beyond := kinds.beyond_chance(found())) >= TOLD:
         yield (
             f"What {finder.species[0]} does not explain is alike in some detections ({beyond:.0f} standard deviations "
-            "beyond chance): it lacks a part of all or has another pixel size, or they hold a molecule like it (name "
-            "it with --others) or a second state. Classify them (classify-subtomograms) before they are averaged."
+            "beyond chance). Possible causes: a relative (name it with --others) or a second state among them, a part "
+            "or a pixel size that the template has not. Classify them (classify-subtomograms) before averaging."
         )
 
 

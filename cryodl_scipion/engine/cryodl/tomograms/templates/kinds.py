@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether all detections of a template are of one kind: what it leaves of a molecule like it is alike everywhere."""
+"""Whether detections of a template are of one kind: what it does not explain of another is the same in each of them."""
 
 import typing
 
