@@ -5,19 +5,19 @@ import dataclasses
 import math
 
 import numpy as np
+from scipy import special
 from scipy.optimize import minimize
 
 # The default threshold gives up this much expected F1 for recall: a false pick leaves in 2-D classification, a lost
 # particle never comes back. The curve is flat at its top, so a little F1 buys some recall.
 _F1_FOR_RECALL = 0.002
+NEWTON = 30  # steps, of which some ten are taken
 _BELOW = 0.01  # that a threshold lies below the last score that is kept: rounding must not lose it
 
 
 def logit(probability: np.ndarray) -> np.ndarray:
     """Log odds, finite also for 0 and 1. probability: of any shape, in [0, 1]."""
-    probability = np.clip(probability, 1e-6, 1 - 1e-6)
-    result: np.ndarray = np.log(probability / (1 - probability))
-    return result
+    return np.asarray(special.logit(np.clip(probability, 1e-6, 1 - 1e-6)))
 
 
 def calibrate(raw: np.ndarray, calibration: tuple[float, ...]) -> np.ndarray:
@@ -25,7 +25,7 @@ def calibrate(raw: np.ndarray, calibration: tuple[float, ...]) -> np.ndarray:
     since the slope is positive. raw: of any shape, in [0, 1]. calibration: (slope, offset). Source: Platt (1999),
     Probabilistic outputs for support vector machines."""
     slope, offset = calibration
-    return 1 / (1 + np.exp(-(slope * logit(raw) + offset)))
+    return np.asarray(special.expit(slope * logit(raw) + offset))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +105,30 @@ def _fit_curve(odds: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tupl
 
     best = minimize(cost, np.zeros(2), method="Nelder-Mead", options=dict(maxiter=2000, xatol=1e-5, fatol=1e-9))
     return float(math.exp(best.x[0])), float(best.x[1])
+
+
+def logistic_regression(table: np.ndarray, truth: np.ndarray, middle: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """(p,) most probable coefficients of a logistic regression, by Newton's method. table: (m, c, p), what speaks for
+    each of c classes. truth: (m, c), one at the class of a row. middle, width: (p,) of the normal prior."""
+
+    def chance(found: np.ndarray) -> float:
+        logs = table @ found
+        prior = (((found - middle) / width) ** 2).sum() / 2
+        return float((logs * truth).sum() - special.logsumexp(logs, axis=1).sum() - prior)
+
+    found = middle
+    for _ in range(NEWTON):
+        share = special.softmax(table @ found, 1)
+        mean = np.einsum("mc,mcp->mp", share, table)
+        slope = np.einsum("mc,mcp->p", truth - share, table) - (found - middle) / width**2
+        spread = np.einsum("mcp,mcq->pq", share[..., None] * table, table) - mean.T @ mean
+        step, size = np.linalg.solve(spread + np.diag(1 / width**2), slope), 1.0
+        while size > 1e-3 and chance(found + size * step) < chance(found):
+            size /= 2
+        found = found + size * step
+        if np.abs(size * step).max() < 1e-6:
+            break
+    return found
 
 
 def best_threshold(scores: np.ndarray, total: float | None = None) -> float:

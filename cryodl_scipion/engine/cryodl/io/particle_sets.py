@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from ..contract.reading import reader
 from ..core.names import check_words
-from ..core.optics import OpticsTable, ctf_of_optics
+from ..core.optics import FIELDS, OpticsTable, ctf_of_optics, optics_values
 from . import cryosparc, messages
 from .mrc import header_pixel_size
 from .particles import ANGLES, COORDINATES
@@ -106,6 +106,12 @@ class ParticleSet(StarRows):
             raise ValueError(_missing(self.path, "ctf"))
         values = ctf_of_optics(self.optics[self.rows(indices)], box or self.box, pixel_size or self.pixel_size, device)
         return treated_ctf(values, self.ctf_state)
+
+    def at_voltage(self, voltage: float) -> "ParticleSet":
+        """These particles as if they had been taken at another voltage, kV, at the same defocus."""
+        values = optics_values(self.optics or []).copy()
+        values[:, FIELDS.index("voltage_kv")] = voltage
+        return dataclasses.replace(self, optics=OpticsTable(values))
 
 
 def treated_ctf(ctf: torch.Tensor, state: str) -> torch.Tensor:

@@ -10,6 +10,7 @@ import typing
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.ndimage import gaussian_filter
 
 from ..core import geometry, tiles
 
@@ -270,10 +271,7 @@ def _smooth(image: torch.Tensor, sigma: float) -> torch.Tensor:
     """Gaussian-like low-pass with nearest borders, computed on a grid `sigma`/2 wide, so that it costs the same."""
     step = max(1, int(sigma / 2))
     coarse = F.interpolate(image[None, None], size=tuple(max(4, side // step) for side in image.shape), mode="area")
-    kernel = torch.exp(-0.5 * (torch.arange(-6, 7) / 2.0) ** 2)
-    kernel = kernel / kernel.sum()
-    coarse = F.conv2d(F.pad(coarse, (6, 6, 0, 0), mode="replicate"), kernel.view(1, 1, 1, -1))
-    coarse = F.conv2d(F.pad(coarse, (0, 0, 6, 6), mode="replicate"), kernel.view(1, 1, -1, 1))
+    coarse = torch.from_numpy(gaussian_filter(coarse.numpy(), 2, mode="nearest", radius=6, axes=(2, 3)))
     if max(coarse.shape) > _MATRICES:
         return F.interpolate(coarse, size=image.shape, mode="bicubic", align_corners=False)[0, 0]
     rows, columns = (_bicubic(n, few) for n, few in zip(image.shape, coarse.shape[2:]))

@@ -222,6 +222,21 @@ def test_a_group_has_amplitudes_of_its_own(here, tmp_path):
     assert both["none"][:150] == pytest.approx(alone["none"], rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    "stated, words", [(("300", "200"), "of optics group 2 are not taken at 300 kV"), (("300",) * 2, "")]
+)
+def test_another_voltage_than_is_stated_of_a_group_is_told(here, tmp_path, stated, words):
+    """All images were simulated at 300 kV."""
+    optics = {name: [values[0]] * 2 for name, values in read_tables("p.star")["optics"].items()}
+    optics.update(rlnOpticsGroup=["1", "2"], rlnVoltage=list(stated))
+    particles = read_particles(changed(tmp_path, dict(rlnOpticsGroup=["1"] * 150 + ["2"] * 150), None, optics))
+    box = torch.from_numpy(mrcfile.read("p_map.mrc").copy())
+    width = particles.box * particles.pixel_size
+    _, gains, groups = inputs.match_reference(particles, box, width / len(box), 0.6 * width)
+    said = inputs.ctf_notes(particles, gains, groups)
+    assert words in said[0] and "rlnVoltage" in said[0] if words else not said
+
+
 def test_dirt_in_optics_groups_of_few_images_is_no_treatment(here):
     """One image with a very large difference, and two with very large matches, in groups of three of 300; then all
     images of one group."""

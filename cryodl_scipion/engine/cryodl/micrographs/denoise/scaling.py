@@ -22,6 +22,7 @@ import typing
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.ndimage import convolve1d
 
 from ...core import fourier, geometry
 from ...io.micrographs import finite_median
@@ -51,9 +52,8 @@ def cross_power(first: torch.Tensor, second: torch.Tensor, mask: torch.Tensor) -
     weight = fourier.plane_weights(first.shape[1]).double().expand_as(product)
     index = (fourier.frequencies(first.shape) * (BINS / CORNER)).long().clamp(max=BINS - 1)
     sums = torch.stack([torch.bincount(index.flatten(), v.flatten(), BINS) for v in (product * weight, weight)])
-    kernel = torch.tensor([1.0, 2.0, 3.0, 2.0, 1.0], dtype=torch.float64)
-    sums = F.conv1d(F.pad(sums[:, None], (2, 2), mode="replicate"), kernel[None, None])[:, 0]
-    return (sums[0] / sums[1].clamp(min=1e-12)).numpy()
+    power, number = convolve1d(sums.numpy(), (1, 2, 3, 2, 1), mode="nearest")
+    return np.asarray(power / np.maximum(number, 1e-12))
 
 
 WEAKEST = 1e-3  # of `strength`, for micrographs in which nothing is found

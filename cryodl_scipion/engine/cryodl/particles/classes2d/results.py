@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from scipy.optimize import isotonic_regression
 from scipy.special import ndtr
 from torch import nn
@@ -369,5 +369,4 @@ def leaked_noise(scores: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
 def _density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
     counts = np.histogram(values, bins=np.append(grid, grid[-1] + STEP) - STEP / 2)[0] / (len(values) * STEP)
-    kernel = np.exp(-0.5 * (np.arange(-4 * SMOOTHED, 4 * SMOOTHED + STEP / 2, STEP) / SMOOTHED) ** 2)
-    return np.convolve(counts, kernel / kernel.sum(), mode="same")
+    return np.asarray(gaussian_filter1d(counts, SMOOTHED / STEP, mode="constant"))

@@ -37,6 +37,8 @@ WORDS = {
     "flipped": "phase-flipped (or corrected for their CTF)",
     "multiplied": "multiplied by their CTF",
 }
+# kV: of joined groups one may have another's; standard errors: 3.8 to 16 where one had, at most 1.6 elsewhere
+VOLTAGES, SURE_OF_VOLTAGE = (120, 200, 300), 3.5
 
 
 def check_alignment(
@@ -98,8 +100,8 @@ def match_reference(
     particles: ParticleSet, reference: torch.Tensor, voxel: float, diameter: float
 ) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
     """Of a sample of m particles and projections of a reference: (m,) normalised correlations at their orientations;
-    {state: (m,)} what they explain of each image, if that was done to it; (m,) names of their optics groups.
-    Parameters: see check_alignment."""
+    {state or voltage in words: (m,)} what they explain of each image, if that was done to it or it was taken so; (m,)
+    names of their optics groups. Parameters: see check_alignment."""
     rows, box = sample_groups(particles, SAMPLE), reference.shape[-1]
     few = (particles.images(part) for part in np.array_split(rows, -(-len(rows) // VIEWED)))
     parts, exact = zip(*(resample(images, particles.pixel_size, voxel, box) for images in few))
@@ -108,14 +110,17 @@ def match_reference(
     shifts_yx = shifts_yx * (particles.pixel_size / exact)
     transforms = torch.fft.rfft2(Projector(reference).project(angles, shifts_yx, box))
     plain = dataclasses.replace(particles, ctf_state="none").ctf(rows, box, exact)
+    read = {state: treated_ctf(plain, state) for state in WORDS}
+    for voltage in VOLTAGES:
+        read[f"taken at {voltage} kV"] = particles.at_voltage(voltage).ctf(rows, box, exact)
     number = torch.bincount(shells(box).flatten(), plane_weights(box).expand(box, -1).flatten())[1 : box // 2]
     by_ring = lambda values: radial_mean(values.double(), box)[:, 1 : box // 2] * number
     gains, own = {}, torch.fft.rfft2(images).conj()
     names, group, sizes = np.unique(np.array(particles.columns["rlnOpticsGroup"])[rows], False, True, True)
     # with one amplitude for all, a group that is treated otherwise would decide how the others seem to be treated
     alike = np.where(sizes[group] < OWN_AMPLITUDE, -1, group)
-    for state in WORDS:  # ring by ring: how blurred a reference is must not decide how the images seem to be treated
-        seen, gains[state] = transforms * treated_ctf(plain, state), np.zeros(len(rows))
+    for state, ctf in read.items():  # ring by ring: how blurred a reference is must not decide how they seem treated
+        seen, gains[state] = transforms * ctf, np.zeros(len(rows))
         match, power = by_ring((own * seen).real), by_ring(seen.abs().square())
         for part in (alike == one for one in np.unique(alike)):
             amplitude = match[part].sum(0) / power[part].sum(0).clamp(min=1e-30)
@@ -134,24 +139,30 @@ def ctf_notes(particles: ParticleSet, gains: dict[str, np.ndarray], groups: np.n
     by = {state: off.clip(-3 * off.std(), 3 * off.std()) for state, off in better.items()}
     # in standard errors by the spread of all images: few would let dirt decide
     told = lambda state, part: by[state][part].mean() * part.sum() ** 0.5 / max(better[state].std(), 1e-30)
+    sure = {state: SURE if state in WORDS else SURE_OF_VOLTAGE for state in by}
 
     def seems(part: np.ndarray) -> str:
         best = max(by, key=lambda state: by[state][part].mean())
-        return best if told(best, part) > SURE else stated
+        return best if told(best, part) > sure[best] else stated
 
     names, counts = np.unique(groups, return_counts=True)
     parts = {name: groups == name for name in names[counts > DIRTY]}
     alone = [seems(part) for part in parts.values()]
     best = next((state for state in alone if state != stated), seems(groups == groups))
     # where one group is surely so, half as much is enough of others: each, or all that are left
-    alike = [name for name, part in parts.items() if told(best, part) > SURE / 2]
+    alike = [name for name, part in parts.items() if told(best, part) > sure[best] / 2]
     left = np.isin(groups, [name for name in parts if name not in alike])
-    some = best in alone and left.any() and told(best, left) <= SURE / 2
+    some = best in alone and left.any() and told(best, left) <= sure[best] / 2
     of = f" of optics group {', '.join(alike)}" if some else ""
+    columns = "rlnCtfDataArePhaseFlipped and rlnCtfDataAreCtfPremultiplied of its optics table (0 or 1)"
+    was, seem, cure = (
+        (WORDS[stated], WORDS[best], f"{columns}, or give the raw images")
+        if best in WORDS
+        else (f"not {best}", best, "rlnVoltage of its optics table")
+    )
     return [
-        f"According to {particles.path} its images{of} are {WORDS[stated]}, but they seem to be {WORDS[best]}. "
-        "If the map is of this molecule, correct rlnCtfDataArePhaseFlipped and "
-        "rlnCtfDataAreCtfPremultiplied of its optics table (0 or 1), or give the raw images."
+        f"According to {particles.path} its images{of} are {was}, but they seem to be {seem}. If the map is of this "
+        f"molecule, correct {cure}."
     ] * (best != stated and len(groups) > DIRTY)
 
 
@@ -317,7 +328,7 @@ def sample_notes(
     best = read(other) if other else stated
     wrong = bool(stated.resolution and best.resolution and FINER * best.resolution < stated.resolution)
     _, gains, groups = zip(*(fits(parts, best) if wrong else own))
-    of_both = {state: np.concatenate([values[state] for values in gains]) for state in WORDS}
+    of_both = {state: np.concatenate([values[state] for values in gains]) for state in gains[0]}
     return ctf_notes(particles, of_both, np.concatenate(groups)) or wrong * [
         f"The half-maps agree to {best.resolution or 0:.1f} Å, not {stated.resolution or 0:.1f} Å, if the phases of "
         f"{particles.path} are {'not ' * (other == 'none')}flipped: correct rlnCtfDataArePhaseFlipped of its optics "

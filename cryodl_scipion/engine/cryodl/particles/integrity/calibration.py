@@ -13,10 +13,12 @@ import dataclasses
 import numpy as np
 from scipy.special import betaincinv, logsumexp, softmax
 
+from ...core.calibration import logistic_regression
+
 STRENGTHS = (-0.15, 0.15)  # of the made-up particles, relative to the set's
 WIDEST = 0.3  # relative strength that is believed
 WEIGHT, OFFSET, SLOPE = 0.5, 3.0, 10.0  # standard deviations of what the regression finds, as a prior
-STEPS = 30  # of Newton's method and of expectation-maximisation; both take some ten
+STEPS = 30  # of expectation-maximisation, which takes some ten
 RESAMPLED = 50
 NONE = 1e-3  # particles, hardly any
 LARGEST = 1000  # images of real particles that are resampled
@@ -62,7 +64,7 @@ class CompositionCalibration:
         own = np.broadcast_to(other, (count, *other.shape))
         table = np.concatenate([made.logs[..., None], own, own * made.strength[:, None, None]], 2)
         middle, width = np.eye(2 * size - 1)[0], np.repeat([WEIGHT, OFFSET, SLOPE], [1, size - 1, size - 1])
-        found = _newton(table - table.mean(1, keepdims=True), np.eye(size)[made.kinds], middle, width)
+        found = logistic_regression(table - table.mean(1, keepdims=True), np.eye(size)[made.kinds], middle, width)
         total, own_rows = logsumexp(made.logs, axis=1), [made.kinds == kind for kind in range(size)]
         lines = [np.polyfit(made.strength[mine], total[mine], 1)[::-1] for mine in own_rows]
         return cls(float(found[0]), other @ found[1:size], other @ found[size:], np.array(lines))
@@ -133,26 +135,3 @@ def told_apart(made: MadeUp, rng: np.random.Generator) -> float:
         learnt = CompositionCalibration.learnt(made[np.setdiff1d(np.arange(len(right)), rows)])
         right[rows] = learnt.calibrated(made.logs[rows], made.strength[rows]).argmax(1) == made.kinds[rows]
     return float(right.mean())
-
-
-def _newton(table: np.ndarray, truth: np.ndarray, middle: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """(p,) most probable coefficients of a logistic regression. table: (m, c, p). truth: (m, c) one where a particle
-    has the composition. middle, width: (p,) of the prior."""
-
-    def chance(found: np.ndarray) -> float:
-        logs = table @ found
-        return float((logs * truth).sum() - logsumexp(logs, axis=1).sum() - (((found - middle) / width) ** 2).sum() / 2)
-
-    found = middle
-    for _ in range(STEPS):
-        share = softmax(table @ found, 1)
-        mean = np.einsum("mc,mcp->mp", share, table)
-        slope = np.einsum("mc,mcp->p", truth - share, table) - (found - middle) / width**2
-        spread = np.einsum("mcp,mcq->pq", share[..., None] * table, table) - mean.T @ mean
-        step, size = np.linalg.solve(spread + np.diag(1 / width**2), slope), 1.0
-        while size > 1e-3 and chance(found + size * step) < chance(found):
-            size /= 2
-        found = found + size * step
-        if np.abs(size * step).max() < 1e-6:
-            break
-    return found

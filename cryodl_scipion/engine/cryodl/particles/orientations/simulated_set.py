@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy import special
 
 from ...contract import AssignOrientationsConfig
 from ...core import fourier, projections
+from ...core.calibration import logistic_regression
 from ...core.symmetry import angular_distance
 from ...io.particle_sets import ORIGINAL, ParticleSet, StackWriter, pose_columns, read_particles, write_particles_star
 from ...io.particles import BEYOND, COORDINATES, SUBSTITUTED, control_name
@@ -83,7 +85,6 @@ RIGHT = 15.0  # degrees: an answer nearer to the ground truth counts as right
 COUNT = 256  # made-up particles: half as many as there are, at most ...
 MINIMUM = 64  # ... and at least
 RIDGE = 0.3  # penalty of the squared weights: few particles cannot say more
-STEPS = 50  # of Newton's method: it takes some ten
 SEED = 20  # of the made-up particles
 
 
@@ -99,21 +100,15 @@ class AnswerCalibration:
 
     def probability(self, found: typing.Any) -> np.ndarray:
         """(n,) probabilities that the answers of Orientations lie within RIGHT degrees of the truth."""
-        return 1 / (1 + np.exp(-((features(found) - self.mean) / self.scale @ self.weights[:-1] + self.weights[-1])))
+        scaled = (features(found) - self.mean) / self.scale
+        return np.asarray(special.expit(scaled @ self.weights[:-1] + self.weights[-1]))
 
 
 def features(found: typing.Any) -> np.ndarray:
     """(n, 3): log odds of the answer's share of the refined answers' probability, and of its share of the whole
     search's, and the evidence for a particle, damped."""
-    fraction, coarse = (np.clip(v, 1e-4, 1 - 1e-4) for v in (found.probability, found.coarse))
-    return np.stack(
-        [
-            np.log(fraction / (1 - fraction)),
-            np.log(coarse / (1 - coarse)),
-            np.sign(found.evidence) * np.sqrt(np.abs(found.evidence)),
-        ],
-        axis=1,
-    )
+    fraction, coarse = (special.logit(np.clip(v, 1e-4, 1 - 1e-4)) for v in (found.probability, found.coarse))
+    return np.stack([fraction, coarse, np.sign(found.evidence) * np.sqrt(np.abs(found.evidence))], axis=1)
 
 
 def made_up_count(particles: int, most: int = COUNT) -> int:
@@ -137,12 +132,9 @@ def learnt(values: np.ndarray, right: np.ndarray) -> AnswerCalibration:
     table = np.hstack([(values - mean) / scale, np.ones((len(values), 1))])
     table = np.vstack([table, [[*np.zeros(values.shape[1]), 1.0]] * 2])
     target = np.concatenate([right.astype(float), [0.0, 1.0]])
-    weights, penalty = np.zeros(table.shape[1]), RIDGE * np.eye(table.shape[1])
-    penalty[-1, -1] = 1e-6
-    for _ in range(STEPS):
-        chance = 1 / (1 + np.exp(-table @ weights))
-        slope = table.T @ (target - chance) - penalty @ weights
-        weights = weights + np.linalg.solve((table * (chance * (1 - chance))[:, None]).T @ table + penalty, slope)
+    penalty = np.array([RIDGE] * values.shape[1] + [1e-6])
+    of_both, truth = np.stack([table, 0 * table], 1), np.stack([target, 1 - target], 1)
+    weights = logistic_regression(of_both, truth, 0 * penalty, penalty**-0.5)
     return AnswerCalibration(weights, mean, scale, float(right.mean()))
 
 

@@ -6,7 +6,7 @@ import typing
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from scipy.ndimage import convolve1d
 
 from ...core.fourier import frequencies, plane_weights
 
@@ -70,9 +70,7 @@ def measure_powers(
 
 def smoothed(curve: np.ndarray) -> np.ndarray:
     """A (BINS,) curve averaged over neighbouring bins."""
-    kernel = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64) / 4
-    padded = F.pad(torch.as_tensor(curve, dtype=torch.float64)[None, None], (1, 1), mode="replicate")
-    return F.conv1d(padded, kernel[None, None])[0, 0].numpy()
+    return np.asarray(convolve1d(np.asarray(curve, float), (0.25, 0.5, 0.25), mode="nearest"))
 
 
 @dataclasses.dataclass(frozen=True)

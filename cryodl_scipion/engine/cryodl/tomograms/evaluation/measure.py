@@ -8,6 +8,8 @@ import itertools
 import typing
 
 import numpy as np
+from scipy.ndimage import binary_erosion
+from scipy.spatial import cKDTree
 
 from ...contract import UNANNOTATED
 from ..features.components import BYTES, ComponentFinder
@@ -102,16 +104,8 @@ class ScoreCurve(Summed):
 # made of the voxels of a feature that have a face in common with a voxel that is not of it. From each voxel of one
 # outline the distance to the nearest one of the other is measured, both ways (mean symmetric surface distance).
 FARTHEST = 48  # px: what has nothing nearer than this counts with this distance, so that blocks bound the memory
-
-
-def eroded(mask: np.ndarray) -> np.ndarray:
-    """Voxels of a mask all six neighbours of which are in it, as far as they are in the array."""
-    inner = mask.copy()
-    for axis in range(3):
-        kept, there = np.moveaxis(inner, axis, 0), np.moveaxis(mask, axis, 0)
-        kept[1:] &= there[:-1]
-        kept[:-1] &= there[1:]
-    return inner
+# voxels of a mask all six neighbours of which are in it, as far as they are in the array
+eroded = functools.partial(binary_erosion, border_value=True)
 
 
 @dataclasses.dataclass
@@ -138,7 +132,9 @@ class Distances(Summed):
             self.counts[distance] += (own & near).sum()
             own = own & ~near
         if own.any():
-            nearest = _nearest(np.argwhere(own) + [part.start for part in core], np.argwhere(other))
+            tree = cKDTree(np.argwhere(other), balanced_tree=False, compact_nodes=False)  # built in half the time
+            places = np.argwhere(own) + [part.start for part in core]
+            nearest, _ = tree.query(places, distance_upper_bound=FARTHEST + 1e-6)  # infinite beyond
             self.alone += int(np.isinf(nearest).sum())
             self.counts += np.bincount(
                 np.rint(np.minimum(nearest, FARTHEST) ** 2).astype(np.int64), minlength=len(self.counts)
@@ -160,14 +156,6 @@ def boundary_metrics(measured: typing.Iterable[tuple[Distances, float]]) -> dict
         boundary_error_95=float(distances[order][np.searchsorted(np.cumsum(counts[order]), 0.95 * total)]),
         boundary_alone=sum(one.alone for one in each) / int(total),
     )
-
-
-def _nearest(positions: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(n,) distances of (n, 3) positions to the nearest of the others; infinite beyond FARTHEST."""
-    from scipy.spatial import cKDTree
-
-    tree = cKDTree(others, balanced_tree=False, compact_nodes=False)  # built in half the time
-    return tree.query(positions, distance_upper_bound=FARTHEST + 1e-6)[0]
 
 
 # ----- Connected components of the labels that were found, and components of the segmentation that are correct.

@@ -9,6 +9,7 @@ import typing
 from pathlib import Path
 
 import numpy as np
+from scipy.special import expit, logit
 
 from ...contract import UNANNOTATED, some_names
 from ...core.names import numbers_by_name
@@ -84,7 +85,7 @@ def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str]
             (_plain(e["name"]), float(e.get("threshold", DEFAULT_THRESHOLD))) for e in index["features"]
         )
         # of several annotators the mean in log odds, as their scores are
-        usual = {name: float(1 / (1 + np.exp(-np.mean(log_odds(np.array(values)))))) for name, values in stated.items()}
+        usual = {name: float(expit(np.mean(log_odds(np.array(values))))) for name, values in stated.items()}
         known = {t.name for t in tomograms}
         other = sorted(path.name for path in folder.glob("[!.]*__*.mrc") if path.stem.rpartition("__")[0] not in known)
         if other:
@@ -137,8 +138,7 @@ def as_probabilities(values: np.ndarray, path: str | os.PathLike[str]) -> np.nda
 
 def log_odds(probabilities: np.ndarray | float) -> np.ndarray:
     """log(p / (1 - p)), finite."""
-    p = np.clip(probabilities, MINIMUM, 1 - MINIMUM)
-    return np.log(p / (1 - p))
+    return np.asarray(logit(np.clip(probabilities, MINIMUM, 1 - MINIMUM)))
 
 
 class FeatureScores:
@@ -156,7 +156,7 @@ class FeatureScores:
         parts = (as_probabilities(volume.raw(*ranges), volume.path) for volume in self._volumes)
         if len(self._volumes) == 1:
             return next(parts)
-        return 1 / (1 + np.exp(-(sum(log_odds(part) for part in parts) / len(self._volumes))))
+        return np.asarray(expit(sum(log_odds(part) for part in parts) / len(self._volumes)))
 
 
 def agree(volumes: typing.Sequence[typing.Any]) -> None:
