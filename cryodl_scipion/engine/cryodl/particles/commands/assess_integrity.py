@@ -119,7 +119,7 @@ def _write(
         "rlnClassNumber": kind.tolist(),
         **{f"cryodlProbability{i + 1}": [f"{p:.6f}" for p in column] for i, column in enumerate(probability.T)},
     }
-    plot_probabilities(names, probability, folder / "probabilities.png")
+    plot_probabilities(names, probability[probability.any(1)], folder / "probabilities.png")
     # its image names are relative to where the folder will be, which has the same parent
     particle_sets.write_particles_star(folder / "particles.star", particles, changes)
     parts = ", ".join(

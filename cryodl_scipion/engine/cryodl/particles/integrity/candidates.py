@@ -43,7 +43,7 @@ def draw_examples(
     probability: (n, c)."""
     rows, labels = [], []
     for number, name in enumerate(names):
-        mine = np.nonzero(probability.argmax(1) == number)[0]
+        mine = np.nonzero((probability.argmax(1) == number) & probability.any(1))[0]
         chosen = mine[np.argsort(probability[mine, number])[::-1][:EACH]]
         if not len(chosen):
             continue
