@@ -12,6 +12,7 @@ from matplotlib.path import Path
 from matplotlib.widgets import LassoSelector
 from pwem.protocols import EMProtocol
 
+from ...convert.arriving import firstOf
 from ...convert.particles.results import latentOf
 from ...convert.reading import readJson
 from ...engine.cryodl.contract import counted
@@ -137,6 +138,7 @@ class FittedViewer(PanelsViewer, section="Latent space", wait="There is no laten
     )
     def showLatent(self, made: Any) -> Any:
         output = next(name for name in _KINDS if self.protocol.hasAttribute(name))
+        self.needed(firstOf(getattr(self.protocol, output)))
         found = latentOf(getattr(self.protocol, output))
         return self.window(LatentWindow, self.protocol, *found, output, _KINDS[output])
 
