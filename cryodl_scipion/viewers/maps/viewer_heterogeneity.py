@@ -137,10 +137,9 @@ class FittedViewer(PanelsViewer, section="Latent space", wait="There is no laten
         "make a subset of them.",
     )
     def showLatent(self, made: Any) -> Any:
-        output = next(name for name in _KINDS if self.protocol.hasAttribute(name))
-        self.needed(firstOf(getattr(self.protocol, output)))
-        found = latentOf(getattr(self.protocol, output))
-        return self.window(LatentWindow, self.protocol, *found, output, _KINDS[output])
+        output, items = next((name, one) for name, one in self.protocol.iterOutputAttributes() if name in _KINDS)
+        self.needed(firstOf(items))
+        return self.window(LatentWindow, self.protocol, *latentOf(items), output, _KINDS[output])
 
     @panel(
         "Maps along an axis",
