@@ -202,7 +202,7 @@ class CryodlClassifyViewer(
     @panel("Averages of the classes", "Middle slices of each average, and the number of subtomograms in it.")
     def showAverages(self, classes: SetOfClassesSubTomograms) -> Any:
         averages = averagesOf(classes, self.protocol)
-        return self.plot("Averages", lambda figure: drawAverages(figure, averages), (6.4, min(10, 0.4 + 1.75 * len(averages))))
+        return self.plot("Averages", lambda figure: drawAverages(figure, averages), (6.4, min(10, 2 * len(averages))))
 
     @panel(
         "Subtomograms of each class",
