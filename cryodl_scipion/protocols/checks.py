@@ -128,7 +128,7 @@ def _checkOtherLabels(word: str, coordinates: SetOfCoordinates, own: Any) -> Lis
 
 
 def _checkOther(other: Any, coordinates: SetOfCoordinates, own: Any) -> List[str]:
-    return missingIn(other, coordinates) or sayIf(
+    return lackedBy(other, coordinates) or sayIf(
         abs(other.getSamplingRate() / own.getSamplingRate() - 1) > 0.001,
         f"The other micrographs have {other.getSamplingRate():g} Å/px and those of the coordinates "
         f"{own.getSamplingRate():g} Å/px, so the coordinates do not fit them. Choose micrographs of the "
@@ -136,7 +136,7 @@ def _checkOther(other: Any, coordinates: SetOfCoordinates, own: Any) -> List[str
     )
 
 
-def missingIn(other: Optional[SetOfMicrographs], coordinates: Optional[SetOfCoordinates]) -> List[str]:
+def lackedBy(other: Optional[SetOfMicrographs], coordinates: Optional[SetOfCoordinates]) -> List[str]:
     """A sentence about coordinates whose micrographs are not in another set; none where either set is None."""
     if other is None or coordinates is None:
         return []

@@ -178,7 +178,7 @@ class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfi
         )
 
     def _warnings(self) -> List[str]:
-        lost = checks.missingIn(self.inputMicrographs.get(), self.inputCoordinates.get())
+        lost = checks.lackedBy(self.inputMicrographs.get(), self.inputCoordinates.get())
         return (
             super()._warnings()
             + lost
@@ -197,4 +197,4 @@ class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfi
             # one that lost all is in the batches of each start
             count = sum({mic: number for r in results for mic, number in r.outputs[name].items()}.values())
             lines += checks.sayIf(count, f"{contract.counted(count, 'pick')} left out: {why}.")
-        return lines + checks.missingIn(self.inputMicrographs.get(), self.inputCoordinates.get())
+        return lines + checks.lackedBy(self.inputMicrographs.get(), self.inputCoordinates.get())
