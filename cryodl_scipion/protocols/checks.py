@@ -128,17 +128,24 @@ def _checkOtherLabels(word: str, coordinates: SetOfCoordinates, own: Any) -> Lis
 
 
 def _checkOther(other: Any, coordinates: SetOfCoordinates, own: Any) -> List[str]:
-    names, labelled = {m.getMicName() for m in other}, positionsByMicrograph(coordinates)
-    missing = sorted(m.getMicName() for m in own if m.getObjId() in labelled and m.getMicName() not in names)
-    return sayIf(
-        missing,
-        f"Other micrographs has no micrographs of these names, which have coordinates: {listed(missing)}. Choose "
-        "a set with the same names.",
-    ) or sayIf(
+    return lackedBy(other, coordinates) or sayIf(
         abs(other.getSamplingRate() / own.getSamplingRate() - 1) > 0.001,
         f"The other micrographs have {other.getSamplingRate():g} Å/px and those of the coordinates "
         f"{own.getSamplingRate():g} Å/px, so the coordinates do not fit them. Choose micrographs of the "
         "same pixel size.",
+    )
+
+
+def lackedBy(other: Optional[SetOfMicrographs], coordinates: Optional[SetOfCoordinates]) -> List[str]:
+    """A sentence about coordinates whose micrographs are not in another set; none where either set is None."""
+    if other is None or coordinates is None:
+        return []
+    there, picked = {m.getMicName() for m in other}, positionsByMicrograph(coordinates)
+    missing = sorted({m.getMicName() for m in coordinates.getMicrographs() if m.getObjId() in picked} - there)
+    return sayIf(
+        missing,
+        f"Other micrographs has no {listed(missing)}, whose coordinates cannot be used{' yet' * other.isStreamOpen()}. "
+        "Choose a set with micrographs of these names.",
     )
 
 

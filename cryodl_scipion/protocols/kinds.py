@@ -394,8 +394,7 @@ def otherNetworkIn(folder: str, kind: str, network: str) -> List[str]:
 class ModelOrShipped(FormPart):
     """A model of the project, or the name of a shipped one, or none of them: inputModel, shippedModel.
 
-    kind: of the card of shipped models. of: of the project's, if that is another one. help, empty: of the pointer.
-    none: what is done without both."""
+    kind: of shipped models' cards. of: of the project's, if another. help, empty: of the pointer. none: then done."""
 
     fills, why = ("model",), "the model that the form gives"
 

@@ -22,7 +22,7 @@ from .checks import sayIf
 from .inputs import PluginProtocol, ProtocolMixin, chosenInputs, ownObject
 
 if tomography.HAS_TOMO:
-    from ..convert.tomograms.subtomograms import tiltWarnings
+    from ..convert.tomograms.subtomograms import joinedBefore, tiltWarnings
 
 # Where Scipion's classes stand; tomo is imported for tomograms alone.
 _MODULES = ("pwem.objects", "..objects", "pyworkflow.object", "tomo.objects")
@@ -154,7 +154,7 @@ class CryodlProtBase(PluginProtocol):
     def _headerWarnings(self) -> List[str]:
         chosen = [ownObject(pointer) for _, pointer in chosenInputs(self)]
         cubes = [one for one in chosen if hasattr(one, "hasCoordinates3D") and one.getSize()]
-        return maps.headerWarnings(chosen) + [said for one in cubes for said in tiltWarnings(one)]
+        return maps.headerWarnings(chosen) + [said for one in cubes for said in tiltWarnings(one, joinedBefore(self))]
 
     def _checkGpus(self) -> List[str]:
         if not self.usesGpu():

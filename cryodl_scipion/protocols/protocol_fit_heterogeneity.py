@@ -238,8 +238,7 @@ class CryodlProtFitHeterogeneity(one_of.OneOf[Any, Any], ParticlesBase):
     with half-maps; the mean map. The summary says whether there is any motion at all. Particles that are something else
     make a set of their own. If discrete classes are asked for: 3-D classes as well. Or in: particles that have latent
     coordinates, or a part of them. Out: maps with half-maps along the dense regions, or at points, each from the
-    particles nearby, also as a flexibility set with their latent coordinates. *Analyze results* goes along them with a
-    slider."""
+    particles nearby, also as a flexibility set with their latent coordinates. *Analyze results* shows them in turn."""
 
     _label = "fit heterogeneity"
     WAYS = (Fit(), GoAlong())

@@ -94,8 +94,7 @@ class CryodlProtModels(inputs.WithoutEngine, one_of.OneOf[Any, Any]):
     In: the folder of a model of any kind, made on the command line (`cryodl train-picker`, `cryodl train-segmenter`
     ...) or exported from another project; or a model of this project and the folder to make. The weights are compared
     with the checksum in the model's card. Out: a model that the other protocols take, which is a copy in this project;
-    or a folder with weights and card, for another project, another person, or the command line (`cryodl pick --model
-    FOLDER`)."""
+    or a folder with weights and card, for another project or person, or `cryodl pick --model FOLDER`."""
 
     _label = "models"
     WAYS = (Import(), Export())

@@ -36,14 +36,15 @@ def writeVolume(path, data, pixelSize=PIXEL_SIZE):
     return path
 
 
-def tomogramAt(path, tsId, pixelSize=PIXEL_SIZE, origin=None, data=None):
+def tomogramAt(path, tsId, pixelSize=PIXEL_SIZE, origin=None, data=None, tilts=None):
     """A Tomogram in a new file. origin: (x, y, z) Å of its first voxel, None: its middle is the origin."""
+    least, largest = tilts or (-50.0, 54.0)
     values = np.random.RandomState(len(tsId)).uniform(0, 0.6, SHAPE).astype(np.float32) if data is None else data
     tomogram = Tomogram()
     tomogram.setFileName(writeVolume(path, values))
     tomogram.setSamplingRate(pixelSize)
     tomogram.setTsId(tsId)
-    tomogram.setAcquisition(TomoAcquisition(angleMin=-50.0, angleMax=54.0, step=2.0, voltage=300.0))
+    tomogram.setAcquisition(TomoAcquisition(angleMin=least, angleMax=largest, step=2.0, voltage=300.0))
     tomogram.setOrigin()
     if origin:
         tomogram.setShiftsInOrigin(*origin)
@@ -148,10 +149,13 @@ def poseOf(i):
 
 
 def fillSubtomograms(subtomograms, folder, count=10, classes=2, aligned=True, tilts=True):
-    """Append cubes with ids 10, 12, ... to a set; item i is of class 1 + i % classes; none with classes=0."""
+    """Append cubes with ids 10, 12, ... to a set; item i is of class 1 + i % classes; none with classes=0.
+
+    tilts: (minimum, maximum) degrees of the set, True for some."""
     subtomograms.setSamplingRate(PIXEL_SIZE)
     if tilts:
-        subtomograms.setAcquisition(TomoAcquisition(angleMin=-48.0, angleMax=52.0))
+        least, largest = (-48.0, 52.0) if tilts is True else tilts
+        subtomograms.setAcquisition(TomoAcquisition(angleMin=least, angleMax=largest))
     for i in range(count):
         item = SubTomogram()
         item.setObjId(10 + 2 * i)

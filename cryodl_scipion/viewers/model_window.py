@@ -164,8 +164,7 @@ class CryodlModelViewer(
 ):
     def show(self, obj: Any) -> Any:
         model = obj if isinstance(obj, CryodlModel) else getattr(obj, "outputModel", None) or obj.inputModel.get()
-        if model is None:
-            return self.nothingYet(obj, "There is no model yet. Wait until it is imported.")
+        self.needed(model, obj, "There is no model yet. Wait until it is imported.")
         return self.window(ModelWindow, model.getFolder(), str(model))
 
 

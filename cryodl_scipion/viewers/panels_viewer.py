@@ -29,8 +29,9 @@ def outputName(protocol: Any, chosen: Any) -> Any:
 
 
 def whyEnded(run: Any) -> str:
-    """Why a run made nothing; '' while it goes on, and if it has finished."""
-    stopped = "The run was stopped. Continue it." if run.isAborted() else ""
+    """Why a run that has ended has nothing; '' while it goes on."""
+    gone = "The run has finished, and what it made is gone. Restart makes it again." if run.isFinished() else ""
+    stopped = "The run was stopped. Continue it." if run.isAborted() else gone
     return f"The run failed: {run.getErrorMessage()}" if run.isFailed() else stopped
 
 
@@ -163,13 +164,8 @@ def panel(label: str, help: str) -> Callable[[Any], Any]:
     return marked
 
 
-class Shows:
-    formWindow: Any
-    getProject: Any
-    getTkRoot: Any
-    infoMessage: Any
-    protocol: Any
-    _SECTION = ""
+class Shows(Viewer):
+    _SECTION = _WAIT = ""
 
     def title(self, what: str = "") -> str:
         return f"{what or self._SECTION}: {self.protocol.getRunName()}"
@@ -185,10 +181,19 @@ class Shows:
         draw(view.getFigure())
         return view
 
-    def nothingYet(self, run: Any, wait: str) -> Any:
-        """Says that there is nothing. wait: 'There is no ... yet. Wait until ...', of a run that has not ended."""
-        why = whyEnded(run)
-        return self.infoMessage(wait.partition(" yet. ")[0] + f". {why}" if why else wait, "Nothing yet")
+    def shown(self, show: Callable[..., Any], *arguments: Any) -> List[Any]:
+        """[the view that a function returns], or a message that says why there is none."""
+        try:
+            return [show(*arguments)]
+        except (OSError, ValueError) as error:
+            return [self.errorMessage(str(error), "Cannot be shown")]
+
+    def needed(self, found: Any, run: Any = None, wait: str = "") -> Any:
+        """What is found; ValueError if None. run, wait: else the viewer's. wait: 'There is no ... yet. Wait ...'."""
+        if found is None:
+            why, wait = whyEnded(run or self.protocol), wait or self._WAIT
+            raise ValueError(f"{wait.partition(' yet. ')[0]}. {why}" if why else wait)
+        return found
 
     def gallery(self, data: Any, title: str, items: Any = None, sortedBy: Optional[str] = None) -> WindowView:
         """The window of a Gallery. items: its set, of whose items subsets can be made; None for none."""
@@ -207,7 +212,7 @@ class Shows:
         )
 
 
-class ObjectViewer(Shows, Viewer):
+class ObjectViewer(Shows):
     """What a double click opens. A child gives show(obj), which returns a view, and says in its head:
 
     name: in Scipion's menu. targets: classes. only: function that says which objects of them."""
@@ -225,7 +230,7 @@ class ObjectViewer(Shows, Viewer):
         return bool(cls._only(instance))
 
     def _visualize(self, obj: Any, **kwargs: Any) -> List[Any]:
-        return [self.show(obj)]
+        return self.shown(self.show, obj)
 
 
 class PanelsViewer(Shows, ProtocolViewer):
@@ -238,7 +243,7 @@ class PanelsViewer(Shows, ProtocolViewer):
 
     WAYS: Sequence[type] = ()
     _PANELS: Tuple[Panel, ...] = ()
-    _WAIT = _DATA = ""
+    _DATA = ""
 
     def __init_subclass__(
         cls,
@@ -282,14 +287,7 @@ class PanelsViewer(Shows, ProtocolViewer):
         return {one.name: self._show for one in self._PANELS}
 
     def _show(self, name: str) -> List[Any]:
-        try:
-            data = self._data()
-            return [self.wait() if data is None else getattr(self, name)(data)]
-        except (OSError, ValueError) as error:
-            return [self.errorMessage(str(error), "Cannot be shown")]
-
-    def wait(self) -> Any:
-        return self.nothingYet(self.protocol, self._WAIT)
+        return self.shown(lambda: getattr(self, name)(self.needed(self._data())))
 
     def _data(self) -> Any:
         found = getattr(self.protocol, self._DATA, None) if self._DATA else self.protocol

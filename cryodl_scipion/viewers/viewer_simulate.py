@@ -4,7 +4,7 @@
 import os
 import webbrowser
 from pathlib import Path
-from typing import Any, List
+from typing import Any
 
 from pwem.objects import SetOfCoordinates, SetOfParticles
 
@@ -59,9 +59,8 @@ class CryodlSimulateViewer(
 
 
 class CryodlReportViewer(ObjectViewer, name="cryodl report", targets=[CryodlProtReport]):
-    def _visualize(self, obj: Any, **kwargs: Any) -> List[Any]:
+    def show(self, obj: Any) -> Any:
         page = os.path.abspath(obj.getPage())
-        if not os.path.exists(page):
-            return [self.nothingYet(obj, "There is no report yet. Wait until it is written.")]
+        self.needed(os.path.exists(page) or None, obj, "There is no report yet. Wait until it is written.")
         webbrowser.open(Path(page).as_uri())  # True also where what it starts finds no browser
-        return [self.infoMessage(f"A browser shows the report. If none opens, open this file in one: {page}", "Report")]
+        return self.infoMessage(f"A browser shows the report. If none opens, open this file in one: {page}", "Report")

@@ -155,8 +155,7 @@ class PlotView(View):
 
 
 class WindowView(View):
-    """Opens a window when Scipion wants it. windowClass(*arguments) is made in show(); says what of its files is wrong,
-    for which Scipion has no ear."""
+    """Opens a window when Scipion wants it. windowClass(*arguments) is made in show(), which says what is wrong."""
 
     def __init__(self, windowClass: type, *arguments: Any) -> None:
         self._windowClass, self._arguments = windowClass, arguments

@@ -42,12 +42,12 @@ UNKNOWN = "unknown"
 _HALVES, _WEIGHTS = ("_rlnRandomSubset", "_rdnSubset"), ("_ctfFile",)
 
 
-def writeSubtomograms(path: str, subtomograms: Any, tilts: Tuple[float, float], classes: bool = False) -> None:
+def writeSubtomograms(path: str, subtomograms: Any, tilts: Any, classes: bool = False, joined: Any = ()) -> None:
     """Write a SetOfSubTomograms, or SetOfClassesSubTomograms, as STAR 3.1, whole or not at all. tilts: (least, largest)
     degrees where neither the items nor their tomograms know their range. classes: whether rlnClassNumber is written.
-    rlnImageId holds the item's id. Raises ValueError unless every item was written."""
+    joined: of joinedBefore. rlnImageId holds the item's id. Raises ValueError unless every item was written."""
     images, first = imagesOf(subtomograms), next(tickedItems(subtomograms))[0]
-    writers = [(names, _unpacked(values)) for names, values in _writersOf(first, _tiltsOf(images, tilts))]
+    writers = [(names, _unpacked(values)) for names, values in _writersOf(first, _tiltsOf(images, tilts, joined))]
     if isAligned(subtomograms):
         size = images.getSamplingRate()
         writers.append((ANGLES + ORIGIN, _unpacked(lambda item: poseOf(item.getTransform().getMatrix(), size, 3))))
@@ -133,10 +133,21 @@ def _tomogramOf(item: SubTomogram) -> str:
     return name or item.getAttributeValue("_volName", None) or "None"
 
 
-def _tiltsOf(images: SetOfSubTomograms, otherwise: Tuple[float, float]) -> Callable[..., Any]:
-    """A function of an item: (least, largest) tilt of it, of its tomogram, of the set, or `otherwise`."""
+def _tiltsOf(images: SetOfSubTomograms, otherwise: Any, joined: Sequence[EMSet] = ()) -> Callable[..., Any]:
+    """A function of an item: (least, largest) tilt before it was joined, of it, its tomogram, set, or `otherwise`."""
     ranges, ofSet = _rangesOf(images), tiltRange(images)
-    return lambda item: tiltRange(item) or ranges.get(_tomogramOf(item)) or ofSet or otherwise
+    before = {item.getLocation(): tilts(item) for one in joined for tilts in [_tiltsOf(one, otherwise)] for item in one}
+    own = lambda item: tiltRange(item) or ranges.get(_tomogramOf(item)) or ofSet or otherwise
+    return lambda item: before.get(item.getLocation()) or own(item)
+
+
+def joinedBefore(run: EMObject) -> List[SetOfSubTomograms]:
+    """The sets of subtomograms from which Scipion joined those that a run works on; [] if they are of one set."""
+    found, kinds = [], (SetOfSubTomograms, SetOfClassesSubTomograms)
+    for _, pointer in getattr(run, "iterInputAttributes", list)():
+        if isinstance(pointer.get(), kinds):
+            found += joinedBefore(pointer.getObjValue()) or [imagesOf(pointer.get())]
+    return found if len(found) > 1 else []
 
 
 def _rangesOf(images: SetOfSubTomograms) -> Dict[str, Any]:
@@ -146,10 +157,11 @@ def _rangesOf(images: SetOfSubTomograms) -> Dict[str, Any]:
     return {} if tomograms is None else {key: tiltRange(item) for key, item in byId(tomograms).items()}
 
 
-def tiltWarnings(subtomograms: EMSet) -> List[str]:
-    """Of joined sets Scipion keeps the tomograms, and the tilt range, of the first alone; a sentence says so."""
-    known = {*_rangesOf(imagesOf(subtomograms))}
-    names = {_tomogramOf(item) for item, _ in tickedItems(subtomograms) if not tiltRange(item)} - {"None"}
+def tiltWarnings(subtomograms: EMSet, joined: Sequence[EMSet]) -> List[str]:
+    """Of joined sets Scipion keeps the tilt range of the first alone; a sentence where those `joined` are unknown."""
+    known, told = {*_rangesOf(imagesOf(subtomograms))}, {item.getLocation() for one in joined for item in one}
+    untold = (item for item, _ in tickedItems(subtomograms) if not (tiltRange(item) or item.getLocation() in told))
+    names = {*map(_tomogramOf, untold)} - {"None"}
     return sayIf(
         known & names and names - known,  # a program that names them in its own way knows none
         f"Of joined subtomograms Scipion keeps the tomograms of the first set alone. For {some_names(names - known)} "

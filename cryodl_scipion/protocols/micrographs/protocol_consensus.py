@@ -152,9 +152,11 @@ class CryodlProtConsensus(batches.BatchRun[ConsensusPicksConfig, ConsensusPicksO
             rule = f"at least {config.minimum_sets} of {counted(sets, 'set')}"
         else:
             rule = f"{counted(sets, 'set')} with a mean score of at least {config.minimum_score:g}"
-        micrographs = counted(sum(len(result.outputs.counts) for result in results), "micrograph")
-        byNumber = collections.Counter()
-        for key, count in (group for result in results for group in result.outputs.groups.items()):
+        latest = {name: result for result in results for name in result.outputs.counts}
+        # without a batch of which a part was combined again: its start ended before the output had it
+        told = [one.outputs for one in results if all(latest[name] is one for name in one.outputs.counts)]
+        micrographs, byNumber = counted(sum(len(made.counts) for made in told), "micrograph"), collections.Counter()
+        for key, count in (group for made in told for group in made.groups.items()):
             byNumber[key.count(" + ") + 1] += count
         lines = [f"Found by {counted(number, 'set')}: {byNumber[number]}" for number in sorted(byNumber)]
         return [f"*{counted(output.getSize(), 'particle')}* on {micrographs}, found by {rule}", *lines]

@@ -178,9 +178,14 @@ class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfi
         )
 
     def _warnings(self) -> List[str]:
-        return super()._warnings() + checks.sayIf(
-            not self.inputCTF.hasValue(),
-            "CTF estimation is empty: the particles will have no CTF, which orientations, maps and denoising need.",
+        lost = checks.lackedBy(self.inputMicrographs.get(), self.inputCoordinates.get())
+        return (
+            super()._warnings()
+            + lost
+            + checks.sayIf(
+                not self.inputCTF.hasValue(),
+                "CTF estimation is empty: the particles will have no CTF, which orientations, maps and denoising need.",
+            )
         )
 
     def _tell(self, results: Sequence[contract.Result[contract.ExtractParticlesOutputs]]) -> List[str]:
@@ -192,4 +197,4 @@ class CryodlProtExtractParticles(batches.BatchRun[contract.ExtractParticlesConfi
             # one that lost all is in the batches of each start
             count = sum({mic: number for r in results for mic, number in r.outputs[name].items()}.values())
             lines += checks.sayIf(count, f"{contract.counted(count, 'pick')} left out: {why}.")
-        return lines
+        return lines + checks.lackedBy(self.inputMicrographs.get(), self.inputCoordinates.get())

@@ -32,14 +32,11 @@ def checkParticles(
     finite: bool = True,
 ) -> List[str]:
     """What is wrong with a SetOfParticles. need: of 'angles' (projection alignment), 'ctf' and 'raw' (not denoised).
-    what: its name in the sentences. minimum: particles below which nothing can be done. finite: False where images with
-    NaN are left out by the engine."""
+    what: its name in the sentences. minimum: of ticked particles. finite: False where the engine leaves out NaN."""
+    ticked = particles.getSize() if minimum == 1 else len(particles.getUniqueValues("id", arriving.ENABLED))
     return (
         sayIf(particles.getSize() == 0, f"The set of {what} is empty. Choose another.")
-        or sayIf(
-            particles.getSize() < minimum,
-            f"The number of {what} is {particles.getSize()}; it must be at least {minimum}.",
-        )
+        or sayIf(ticked < minimum, f"The number of {what} is {ticked}; it must be at least {minimum}.")
         or sayIf(
             not particles.getSamplingRate() or particles.getSamplingRate() <= 0,
             f"The {what} have no pixel size (sampling rate). Import them again with their pixel size.",

@@ -19,8 +19,7 @@ class CryodlProtBackProject(engine_protocol.OneRun[ReconstructConfig, Reconstruc
 
     In: particles with angles and shifts (projection alignment). Out: the map with its half-maps, their Fourier
     shell correlation, and a soft mask around the density. Half sets are those of the particles (rlnRandomSubset), if
-    they have them. A map of denoised particles shows the structure that the denoiser learned, whatever the data; it is
-    named so."""
+    they have them. A map of denoised particles is named so: it shows what the denoiser learned, whatever the data."""
 
     _label = "back-project"
     OUTPUT, NOTHING_YET = "map.mrc", "No map yet."

@@ -20,8 +20,7 @@ class CryodlProtIdentify(engine_protocol.OneRun[IdentifyConfig, IdentifyOutputs]
 
     In: some hundreds of raw particles with CTF, or some dozens of 2-D class averages, and structures: a folder of
     files, maps and atomic models of this project, or both. Out: a ranking, in the summary and under *Analyze results*.
-    Every structure competes with decoys of the same mass and power spectrum: q is the probability that it is only a
-    look-alike."""
+    Each competes with decoys of its mass and power spectrum: q is the probability that it is only a look-alike."""
 
     _label = "identify molecule"
     _devStatus = BETA

@@ -25,6 +25,7 @@ from ...convert.tomograms.subtomograms import (
     classNumbers,
     fillSubtomogramClasses,
     imagesOf,
+    joinedBefore,
     tickedItems,
     writeSubtomograms,
 )
@@ -221,7 +222,8 @@ class Subtomograms(kinds.Pointing):
         pwutils.makePath(protocol._inputFolder())
         tilts = protocol.tiltMin.get(), protocol.tiltMax.get()
         asked = getattr(protocol._config(), "ground_truth", False)  # of the classes that the input has
-        writeSubtomograms(self.valuesOf(protocol, found)[self.fills[0]], found, tilts, self._classes or asked)
+        path = self.valuesOf(protocol, found)[self.fills[0]]
+        writeSubtomograms(path, found, tilts, self._classes or asked, joinedBefore(protocol))
         return {}
 
     def check(self, protocol: Any, found: EMSet) -> List[str]:

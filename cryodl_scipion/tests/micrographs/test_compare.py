@@ -121,6 +121,14 @@ class TestCryodlConsensus(PickSetsTest):
         summary = "\n".join(protocol.summary())
         self.assertIn("*4 particles* on 2 micrographs, found by at least 2 of 3 sets", summary)
         self.assertIn("Found by 3 sets: 1", summary)
+        # a larger batch of a start that was killed before its output, and one of the next start
+        before, now = (
+            mock.Mock(**{"outputs.counts": counts, "outputs.groups": {"a + b + c": len(counts)}})
+            for counts in ({"mic_001": 2, "mic_002": 2}, {"mic_001": 2})
+        )
+        told = " ".join(protocol._tell([before, now]))
+        self.assertIn("on 1 micrograph, ", told)
+        self.assertIn("Found by 3 sets: 1", told)
 
     def test_another_rule_and_box_when_continued(self):
         protocol = self.run_(self.consensus(self.a, self.b, boxSize=50))

@@ -12,6 +12,7 @@ from unittest import mock
 import mrcfile
 import numpy as np
 from pwem.objects import Coordinate, CTFModel, Micrograph, SetOfCoordinates, SetOfMicrographs, SetOfParticles
+from pwem.protocols import ProtSubSet
 from pyworkflow.object import Integer, Pointer, Set, String
 from pyworkflow.protocol import STATUS_SAVED, STATUS_SCHEDULED
 
@@ -129,6 +130,21 @@ class TestCryodlExtractParticles(CryodlTest):
         made = self.runProtocol(CryodlProtExtractParticles, pointers, box=BOX, streamingSleepOnWait=1)
         groups = {(p.getMicId(), p._rlnOpticsGroup.get()) for p in made.outputParticles.iterItems()}
         self.assertEqual(groups, {(1, 2), (2, 3), (3, 4)})
+
+    def test_picks_on_micrographs_that_the_other_ones_lack_are_said(self):
+        other = self.newProtocol(ProtSubSet, chooseAtRandom=True, nElements=1)
+        other.inputFullSet.set(self.imported)
+        other.inputFullSet.setExtended("outputMicrographs")
+        self.launchProtocol(other)
+        pointers = dict(inputCoordinates=(self.picked, "outputCoordinates"))
+        pointers["inputMicrographs"] = (other, "outputMicrographs")
+        run = self.makeProtocol(CryodlProtExtractParticles, pointers, box=BOX, streamingSleepOnWait=1)
+        (there,) = (micrograph.getMicName() for micrograph in other.outputMicrographs)
+        lost = {"mic_001.mrc", "mic_002.mrc", "mic_009.mrc"} - {there}
+        said = f"Other micrographs has no {', '.join(sorted(lost))}, whose coordinates cannot be used."
+        self.assertIn(said, " ".join(run.warnings()))
+        self.proj.launchProtocol(run, wait=True)
+        self.assertIn(said, " ".join(run.summary()))
 
     def test_denoised_micrographs_are_refused_for_particles_and_for_their_ctf(self):
         denoised = self.marked("_cryodlDenoiser", lambda _: String("the_model"))

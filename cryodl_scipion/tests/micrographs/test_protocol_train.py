@@ -213,7 +213,7 @@ class TestCryodlTrain(CryodlTest):
         folder = os.path.dirname(writeOther(self.data + "/unlike"))
         unlike = self.importMicrographs(folder)
         self.assertIn(
-            "no micrographs of these names, which have coordinates: mic_001.mrc",
+            "Other micrographs has no mic_001.mrc, mic_003.mrc, whose coordinates cannot be used",
             self.errors(dict(inputMicrographs=(unlike, "outputMicrographs"))),
         )
         synthetic.writeMicrographs(self.data + "/coarse", 4)

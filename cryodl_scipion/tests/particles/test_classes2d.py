@@ -326,15 +326,17 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
 
     def test_without_results_it_is_said_whether_the_run_goes_on_failed_or_was_stopped(self):
         viewer, run = mock.Mock(_WAIT="There are no classes yet. Wait until the run has finished."), self.classified
-        viewer.infoMessage = lambda words, title: words
-        viewer.nothingYet = functools.partial(PanelsViewer.nothingYet, viewer)
+        needed = functools.partial(PanelsViewer.needed, viewer, None)
         for status, words in (("Failed", "There are no classes. The run failed: no rings"), ("Aborted", "was stopped")):
             viewer.protocol = mock.Mock(**{"isFailed.return_value": status == "Failed"})
             viewer.protocol.getErrorMessage.return_value = "no rings"
-            self.assertIn(words, PanelsViewer.wait(viewer))
+            self.assertRaisesRegex(ValueError, words, needed)
             self.assertEqual(cardLines(self.data, viewer.protocol)[1], whyEnded(viewer.protocol))  # of a training
         viewer.protocol = run
-        self.assertEqual(PanelsViewer.wait(viewer), viewer._WAIT)
+        self.assertRaisesRegex(ValueError, "no classes. The run has finished, and what it made is gone", needed)
+        ended = ("isFailed", "isAborted", "isFinished")
+        viewer.protocol = mock.Mock(**{f"{name}.return_value": False for name in ended})
+        self.assertRaisesRegex(ValueError, viewer._WAIT, needed)
 
 
 def test_a_class_that_is_unticked_or_has_no_average_is_not_identified(tmp_path):

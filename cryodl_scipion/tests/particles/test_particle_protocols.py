@@ -3,16 +3,19 @@
 
 import contextlib
 import os
+import shutil
 import sqlite3
 from unittest import mock
 
 import mrcfile
 import numpy as np
+from pwem.objects import SetOfParticles
 
 from ...convert.relion_star import anglesOf, columnsOf, originOf, readColumns
 from ...protocols import (
     CryodlProtAssignOrientations,
     CryodlProtBackProject,
+    CryodlProtDenoise,
     CryodlProtEvaluateDenoiser,
     CryodlProtIdentify,
     CryodlProtInitialMap,
@@ -20,6 +23,8 @@ from ...protocols import (
     CryodlProtSimulateParticles,
     inputs,
 )
+from ...viewers.maps.viewer_map import CryodlBackProjectViewer
+from ...viewers.particles.viewer_denoise import CryodlParticlesViewer
 from ...viewers.particles.viewer_orient import CryodlInitialMapViewer
 from ..particle_sets import BOX, COUNT, PIXEL_SIZE, ParticlesTest, addTo, batchFile, makeParticles
 
@@ -231,6 +236,25 @@ class TestCryodlBackProject(ParticlesTest):
         config = self.request(protocol)
         self.assertEqual((config.symmetry, config.correct_ctf), ("D2", True))
         self.assertIn("rlnRandomSubset", columnsOf(config.particles, "particles"))
+
+    def test_windows_of_a_run_whose_files_or_outputs_are_gone_say_so(self):
+        run = self.finished(self.project(self.raw))
+        for gone in ("files", "outputs"):
+            if gone == "files":
+                shutil.rmtree(run._getExtraPath())
+            else:
+                for _, output in list(run.iterOutputAttributes()):
+                    run.deleteOutput(output)
+            viewer = CryodlBackProjectViewer(project=self.proj, protocol=run)
+            viewer.setProtocol(run)
+            for name, show in viewer._getVisualizeDict().items():
+                (view,) = show(name)
+                if (name, gone) != ("showSlices", "files"):  # the window itself says that the map is gone
+                    self.assertRegex(view.getMessage(), "what it made is gone|ChimeraX is not at")
+        particles = self.newProtocol(CryodlProtDenoise)
+        particles.outputParticles = SetOfParticles(filename=os.path.join(self.data, "deleted.sqlite"))
+        (view,) = CryodlParticlesViewer(project=self.proj, protocol=particles)._visualize(particles)
+        self.assertIn("The set of particles is empty", view.getMessage())
 
     def test_particles_that_came_since_are_in_the_map_when_the_run_is_continued(self):
         source = makeParticles(self, "grows")

@@ -446,6 +446,11 @@ class TestCryodlParticleChecks(ParticlesCase):
         self.assertIn(
             "The number of particles is 1; it must be at least 2.", self.errors(self.make(count=1), minimum=2)
         )
+        some = self.make(count=4)
+        some.close()
+        with contextlib.closing(sqlite3.connect(some.getFileName())) as file, file:
+            file.execute("UPDATE Objects SET enabled=0 WHERE id>12")
+        self.assertIn("The number of particles is 2; it must be at least 3.", self.errors(some, minimum=3))
         self.assertIn("no alignment; angles of a 3-D refinement", self.errors(self.make(aligned=False), "angles"))
         flat = self.make()
         flat.setAlignment2D()

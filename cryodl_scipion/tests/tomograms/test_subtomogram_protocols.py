@@ -6,8 +6,10 @@ import os
 import sqlite3
 
 import numpy as np
-from pyworkflow.object import Float
+from pwem.protocols import ProtSubSet, ProtUnionSet
+from pyworkflow.object import Float, Pointer
 from tomo.constants import TR_RELION
+from tomo.objects import SetOfCoordinates3D, SetOfSubTomograms
 
 from ...convert.relion_star import anglesOf, columnsOf, originOf, readColumns
 from ...convert.tomograms.subtomograms import classNames, describeSubtomogram, isAligned, writeSubtomograms
@@ -19,8 +21,17 @@ from ...protocols import (
 )
 from ...protocols.tomograms.tomogram_kinds import checkSubtomograms
 from .. import fake_ground_truth
-from ..particle_sets import ParticlesTest, addTo
-from ..tomogram_sets import BOX, PIXEL_SIZE, makeClasses, makeClassifier, makeSubtomograms, makeTomograms, poseOf
+from ..particle_sets import ParticlesTest, addTo, finishedWith
+from ..tomogram_sets import (
+    BOX,
+    PIXEL_SIZE,
+    fillSubtomograms,
+    makeClasses,
+    makeClassifier,
+    makeSubtomograms,
+    makeTomograms,
+    poseOf,
+)
 
 POSE = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst", "rlnOriginZAngst")
 
@@ -114,9 +125,6 @@ class TestCryodlSubtomogramFiles(SubtomogramsTest):
             classes.close()
 
     def test_the_tilts_of_the_tomograms_serve_where_the_subtomograms_know_none(self):
-        from pyworkflow.object import Pointer
-        from tomo.objects import SetOfCoordinates3D
-
         tomograms, bare = makeTomograms(self, ("TS_00", "TS_01")), makeSubtomograms(self, tilts=False)
         coordinates = SetOfCoordinates3D(filename=os.path.join(self.data, "c.sqlite"))
         coordinates.setPrecedents(Pointer(tomograms, extended="outputTomograms"))
@@ -128,6 +136,51 @@ class TestCryodlSubtomogramFiles(SubtomogramsTest):
         # Scipion joins sets with the coordinates of the first; the wedge of the others was the form's without a word
         coordinates.setPrecedents(Pointer(makeTomograms(self, ("TS_00",)), extended="outputTomograms"))
         self.assertIn("first set alone. For TS_01 its tilt range is used", " ".join(run.warnings()))
+
+    def extracted(self, tomogram, tilts, ofSet=None):
+        """A finished protocol with `outputSubtomograms` on coordinates in a tomogram, which knows its tilts, or whose
+        subtomograms do as a set."""
+        tomograms = makeTomograms(self, (tomogram,), tilts={tomogram: tilts})
+
+        def make(protocol):
+            coordinates = SetOfCoordinates3D.create(protocol._getPath(), template="coordinates%s.sqlite")
+            coordinates.setPrecedents(Pointer(tomograms, extended="outputTomograms"))
+            coordinates.setSamplingRate(PIXEL_SIZE)
+            items = fillSubtomograms(
+                SetOfSubTomograms.create(protocol._getPath()), protocol._getExtraPath(), 5, 0, False, tilts=ofSet
+            )
+            protocol._defineOutputs(outputCoordinates=coordinates)
+            if not ofSet:
+                items.setCoordinates3D(Pointer(protocol, extended="outputCoordinates"))
+            with contextlib.closing(sqlite3.connect(items.getFileName())) as file, file:
+                columns = dict(file.execute("SELECT label_property, column_name FROM Classes"))
+                file.execute(f"UPDATE Objects SET {columns['_volName']}='{tomogram}'")
+            return dict(outputSubtomograms=items)
+
+        return finishedWith(self, make)
+
+    def test_joined_subtomograms_keep_the_tilt_range_of_their_own_set(self):
+        ranges = [(-40.0, 41.0), (-60.0, 62.0)]
+        for names, ofSet in ((("TS_00", "TS_01"), False), (("TS_00", "TS_00"), False), (("TS_00", "TS_00"), True)):
+            union = self.newProtocol(ProtUnionSet)
+            for name, tilts in zip(names, ranges):
+                run = self.extracted(name, tilts, tilts if ofSet else None)
+                union.inputSets.append(Pointer(run, extended="outputSubtomograms"))
+            second = run._getPath()
+            self.launch(union)
+            taken = self.newProtocol(ProtSubSet, chooseAtRandom=True, nElements=10)
+            taken.inputFullSet.set(union)
+            taken.inputFullSet.setExtended("outputSet")
+            for source, output in ((union, "outputSet"), (self.launch(taken), "outputSubTomograms")):
+                run = self.make(CryodlProtClassifySubtomograms, source, output, classes=2)
+                self.assertNotIn("joined", " ".join(run.warnings()))
+                path = self.request(self.finished(self.launch(run))).subtomograms
+                columns = ("rlnImageName", "cryodlTiltMin", "cryodlTiltMax")
+                told = {
+                    (second in name, least, largest)
+                    for name, least, largest in readColumns(path, columns, (str, float, float), "particles")
+                }
+                self.assertEqual(told, {(False, *ranges[0]), (True, *ranges[1])})
 
 
 class TestCryodlSimulateSubtomograms(SubtomogramsTest):

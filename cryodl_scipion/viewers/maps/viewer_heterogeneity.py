@@ -12,6 +12,7 @@ from matplotlib.path import Path
 from matplotlib.widgets import LassoSelector
 from pwem.protocols import EMProtocol
 
+from ...convert.arriving import firstOf
 from ...convert.particles.results import latentOf
 from ...convert.reading import readJson
 from ...engine.cryodl.contract import counted
@@ -136,9 +137,9 @@ class FittedViewer(PanelsViewer, section="Latent space", wait="There is no laten
         "make a subset of them.",
     )
     def showLatent(self, made: Any) -> Any:
-        output = next(name for name in _KINDS if self.protocol.hasAttribute(name))
-        found = latentOf(getattr(self.protocol, output))
-        return self.window(LatentWindow, self.protocol, *found, output, _KINDS[output])
+        output, items = next((name, one) for name, one in self.protocol.iterOutputAttributes() if name in _KINDS)
+        self.needed(firstOf(items))
+        return self.window(LatentWindow, self.protocol, *latentOf(items), output, _KINDS[output])
 
     @panel(
         "Maps along an axis",

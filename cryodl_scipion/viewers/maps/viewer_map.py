@@ -143,7 +143,7 @@ class CryodlBackProjectViewer(
 ):
     @panel("Slices of the map and the half-maps", "Slices across the three axes, with sliders.")
     def showSlices(self, volume: Volume) -> Any:
-        return mapSlicesView(self, self.protocol.outputVolume)
+        return mapSlicesView(self, self.needed(getattr(self.protocol, "outputVolume", None)))
 
     @panel(
         "FSC of the half-maps",
@@ -152,7 +152,7 @@ class CryodlBackProjectViewer(
         "both half-maps show what the model learned.",
     )
     def showFsc(self, volume: Volume) -> Any:
-        made, comment = self.protocol._made(), withoutChecksum(volume.getObjComment() or "")
+        made, comment = self.needed(self.protocol._made()), withoutChecksum(volume.getObjComment() or "")
         return self.plot("FSC", lambda figure: drawFscOfMap(figure.add_subplot(), made, comment))
 
     @panel(
@@ -161,11 +161,12 @@ class CryodlBackProjectViewer(
         "sphere. In directions of poor resolution the map is smeared, since views are missing.",
     )
     def showByDirection(self, volume: Volume) -> Any:
-        return self.plot("Directions", lambda figure: drawByDirection(figure, self.protocol._made()), (9, 5))
+        made = self.needed(self.protocol._made())
+        return self.plot("Directions", lambda figure: drawByDirection(figure, made), (9, 5))
 
     @panel("Map in ChimeraX", "Opens ChimeraX, if Scipion's plugin for it is installed.")
     def showInChimera(self, volume: Volume) -> Any:
-        return self.chimera(self.protocol.outputVolume.getFileName())
+        return self.chimera(self.needed(getattr(self.protocol, "outputVolume", None)).getFileName())
 
 
 VIEWS = (

@@ -26,8 +26,7 @@ class CryodlCTFViewer(
     until="the first batch is done",
 ):
     def _data(self) -> Any:
-        ctfs = getattr(self.protocol, OUTPUT, None)
-        return None if ctfs is None else EstimatedCTFs(ctfs)
+        return EstimatedCTFs(self.needed(getattr(self.protocol, OUTPUT, None)))
 
     @panels_viewer.panel(
         "Power spectra and fits", "Power spectrum (right) and fitted CTF (left) of each micrograph, and both as curves."

@@ -78,9 +78,7 @@ class CryodlDenoiseMicrographsViewer(
         "Before and after", "Each micrograph before and after denoising, with both power spectra. The wheel zooms."
     )
     def showMicrographs(self, protocol: EMProtocol) -> Any:
-        denoised = getattr(protocol, DENOISED, None)
-        if denoised is None:
-            return self.wait()
+        denoised = self.needed(getattr(protocol, DENOISED, None))
         return self.window(
             DenoisedWindow, DenoisedMicrographs(protocol.inputMicrographs.get(), denoised), "Denoised micrographs"
         )

@@ -176,7 +176,7 @@ class RoundsWindow(window.FollowingWindow):
         if rounds:
             drawRounds(self._figure.subplots(), rounds)
             self._figure.tight_layout()
-        self._text.config(text="\n".join(roundsInWords(rounds)) or "No round is finished yet.")
+        self._text.config(text="\n".join(roundsInWords(rounds)))
 
 
 _NAME = "cryodl picks with scores"
@@ -243,8 +243,7 @@ class CryodlPickProtocolViewer(
     until="the first batch is picked",
 ):
     def _data(self) -> Any:
-        coordinates = getattr(self.protocol, "outputCoordinates", None)
-        return None if coordinates is None else PicksData.ofSet(coordinates, self.protocol)
+        return PicksData.ofSet(self.needed(getattr(self.protocol, "outputCoordinates", None)), self.protocol)
 
     @panel("Picks on the micrographs", "Micrographs with their picks, and a slider for the score threshold.")
     def showPicks(self, data: Any) -> Any:
@@ -263,7 +262,7 @@ class CryodlPickProtocolViewer(
 class CryodlAutoPickViewer(CryodlPickProtocolViewer):
     def _show(self, name: str) -> List[Any]:
         # rounds can be seen before there are coordinates
-        return [getattr(self, name)()] if "Round" in name else super()._show(name)
+        return self.shown(getattr(self, name)) if "Round" in name else super()._show(name)
 
     @panel(
         "Rounds",
@@ -271,8 +270,9 @@ class CryodlAutoPickViewer(CryodlPickProtocolViewer):
         "of the network. The best round picks all micrographs.",
     )
     def showRounds(self) -> Any:
-        ended = lambda: not self.protocol.isActive()
-        return self.window(RoundsWindow, self.protocol.getPicksFolder(), self.title("Rounds"), ended)
+        folder, ended = self.protocol.getPicksFolder(), lambda: not self.protocol.isActive()
+        self.needed(readRounds(folder) or None, wait="No round is finished yet. Wait until the first has ended.")
+        return self.window(RoundsWindow, folder, self.title("Rounds"), ended)
 
 
 class CryodlPickViewer(

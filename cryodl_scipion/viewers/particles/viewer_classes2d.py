@@ -87,8 +87,7 @@ class Classes2DWindow(PagedWindow):
 
     data: Classes2D. value, minimum: to begin with. accept: of wizards, function that takes the threshold and, if there
     were clicks, the ids of the kept classes; with it there are the buttons Use and Cancel, and show() waits. subset: as
-    accept; it starts a run which keeps these classes, and says so in one sentence; None for none. chosen: ids that were
-    chosen earlier."""
+    accept; it starts a run which keeps these classes, and says so in one sentence, or None. chosen: earlier ids."""
 
     def __init__(
         self,
@@ -206,8 +205,8 @@ class CryodlClasses2DViewer(
 
     @panel("Particles of the classes", "The particles of each class.")
     def showParticles(self, classes: Union[EMSet, str]) -> Any:
-        forming, name = isinstance(classes, str), self.protocol.getRunName()
-        return self.wait() if forming else self.gallery(galleryOf(classes), name, classes)
+        self.needed(None if isinstance(classes, str) else classes)
+        return self.gallery(galleryOf(classes), self.protocol.getRunName(), classes)
 
     @panel(
         "Particles that show only noise",
@@ -215,8 +214,7 @@ class CryodlClasses2DViewer(
         "left of the line.",
     )
     def showSignal(self, classes: Union[EMSet, str]) -> Any:
-        if isinstance(classes, str):
-            return self.wait()
+        self.needed(None if isinstance(classes, str) else classes)
         data, asked = Classes2D.ofSet(classes), getattr(self.protocol, "goodLost", None)
         lost = contract.SelectClassesConfig(classes="-", output="-").good_lost if asked is None else asked.get()
         kept = {number for number, stays in zip(data.ids, data.kept(data.threshold())) if stays or asked is not None}

@@ -22,9 +22,8 @@ class CryodlParticlesViewer(
     panels_viewer.ObjectViewer, name="cryodl particles", targets=[CryodlProtDenoise, CryodlProtExtractParticles]
 ):
     def show(self, obj: Any) -> Any:
-        particles = getattr(obj, "outputParticles", None)
-        if particles is None:
-            return self.nothingYet(obj, "There are no particles yet. Wait until the run has finished.")
+        wait = "There are no particles yet. Wait until the run has finished."
+        particles = self.needed(getattr(obj, "outputParticles", None), obj, wait)
         return self.gallery(gallery_window.Gallery.ofSet(particles), obj.getRunName(), particles)
 
 

@@ -127,7 +127,7 @@ class CryodlIntegrityViewer(
 
 
 def sortedGallery(viewer: PanelsViewer, groupNames: Sequence[str] = ()) -> Any:
-    particles = viewer.protocol.outputParticles
+    particles = viewer.needed(getattr(viewer.protocol, "outputParticles", None))
     gallery = Gallery.ofSet(particles, groupNames)
     return viewer.gallery(gallery, viewer.protocol.getRunName(), particles, next(iter(gallery.metrics), None))
 

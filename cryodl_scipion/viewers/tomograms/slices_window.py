@@ -210,8 +210,7 @@ class TomogramSlices(Pictures):
 def sliceOf(volume: np.ndarray, axis: int, index: int, average: bool, maximum: int = LARGEST_SIDE) -> Any:
     """((h, w) float32 of at most `maximum` px a side, px of the volume per px of it) of a slice.
 
-    volume: memory-mapped. average: over blocks; else, and across x, where neighbours lie far apart on the disk, every
-    n-th voxel is taken."""
+    volume: memory-mapped. average: over blocks; else, and across x, where neighbours lie far apart, each n-th voxel."""
     image = np.moveaxis(volume, axis, 0)[int(np.clip(index, 0, volume.shape[axis] - 1))]
     step = max(1, -(-max(image.shape) // maximum))
     if axis == 2 or not average or step == 1:

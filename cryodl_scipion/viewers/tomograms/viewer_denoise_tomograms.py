@@ -52,9 +52,7 @@ class CryodlDenoiseTomogramsViewer(
 ):
     @panel("Before and after", "Slices of each tomogram before and after denoising. The wheel zooms.")
     def showSlices(self, protocol: EMProtocol) -> Any:
-        denoised = getattr(protocol, DENOISED, None)
-        if denoised is None:
-            return self.wait()
+        denoised = self.needed(getattr(protocol, DENOISED, None))
         before, after = (TomogramSlices.ofTomograms(one) for one in (protocol.inputTomograms.get(), denoised))
         before.names = [name for name in before.names if name in after.files]
         return self.window(DenoisedSlicesWindow, before, after, self.title())
@@ -69,7 +67,7 @@ class CryodlDenoiseTomogramsViewer(
         made = protocol._made()
         controls = {} if made is None else {k: v for k, v in made.controls.items() if v}
         if not controls:
-            return self.infoMessage("No tomogram with halves is denoised yet.", "Nothing yet")
+            return self.infoMessage("No tomogram with halves is denoised.", "No controls")
         names = {name: tsId for tsId, name in engineNames(protocol.inputTomograms.get()).items()}
         shown = sorted(controls)[len(controls) // 2]  # one stands for all; denoise.json has them all
         draw = lambda figure: drawControls(figure.add_subplot(), names.get(shown, shown), controls[shown])

@@ -195,15 +195,14 @@ class CryodlClassifyViewer(
         "Each subtomogram is a point; similar ones are close together. Colours are the classes, as of their averages.",
     )
     def showEmbedding(self, classes: SetOfClassesSubTomograms) -> Any:
-        embedding, averages = readEmbedding(self.protocol._made().embedding), averagesOf(classes, self.protocol)
-        names = {number: name for number, (name, *_) in enumerate(averages, 1)}
+        embedding = readEmbedding(self.needed(self.protocol._made()).embedding)
+        names = {number: name for number, (name, *_) in enumerate(averagesOf(classes, self.protocol), 1)}
         return self.plot("Embedding", lambda figure: drawEmbedding(figure.add_subplot(), *embedding, names))
 
     @panel("Averages of the classes", "Middle slices of each average, and the number of subtomograms in it.")
     def showAverages(self, classes: SetOfClassesSubTomograms) -> Any:
         averages = averagesOf(classes, self.protocol)
-        size = (6.4, min(10, 0.4 + 1.75 * len(averages)))
-        return self.plot("Averages", lambda figure: drawAverages(figure, averages), size)
+        return self.plot("Averages", lambda figure: drawAverages(figure, averages), (6.4, min(10, 2 * len(averages))))
 
     @panel(
         "Subtomograms of each class",
@@ -216,7 +215,7 @@ class CryodlClassifyViewer(
 
     @panel("Confusion matrix", "Assigned against true classes; only for runs with *Compare with the input's classes*.")
     def showConfusion(self, classes: SetOfClassesSubTomograms) -> Any:
-        made = self.protocol._made()
+        made = self.needed(self.protocol._made())
         if not made.confusion:
             return self.infoMessage(
                 "The input's classes were not asked for. Set \"Compare with the input's classes\" to Yes if they are "

@@ -4,7 +4,7 @@
 import collections
 import os
 import re
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from pwem.objects import EMSet
 from tomo.objects import SetOfCoordinates3D, SetOfMeshes, SetOfTomoMasks
@@ -150,19 +150,17 @@ class MergeViewer(PanelsViewer, section="Features", wait="There are no labels", 
 
     @panel("Volumes, components and areas", "Table of the features found in each tomogram.")
     def showTable(self, labels: SetOfTomoMasks) -> Any:
-        table = self.protocol._made().table
-        return tableView(self, FOUND_TITLES, foundRows(featuresIn(os.path.dirname(table))), table)
+        return tableView(self, FOUND_TITLES, lambda table: foundRows(featuresIn(os.path.dirname(table))))
 
     @panel(
         "Surfaces in 3-D",
         "Surfaces of the features, which the mouse rotates and ChimeraX can open. Only for runs with *Surfaces*.",
     )
     def showSurfaces(self, labels: SetOfTomoMasks) -> Any:
-        made = self.protocol._made()
+        made = self.needed(self.protocol._made())
         files = {name: each for name, each in (made.surfaces or {}).items() if each}
         if not files:
-            text = "This run made no surfaces. Set *Surfaces* to Yes in a copy of it, and run it."
-            return self.infoMessage(text, "No surfaces")
+            return self.infoMessage("This run made no surfaces. Run a copy of it with *Surfaces*.", "No surfaces")
         data = Surfaces(files, made.scripts, made.features)
         return self.window(SurfacesWindow, data, self.title("Surfaces"), lambda path: self.chimera(path, "script"))
 
@@ -186,15 +184,14 @@ class MembranesViewer(PanelsViewer, section="Membranes", wait="There are no memb
         "simplified copy is drawn.",
     )
     def showMeshes(self, coordinates: SetOfCoordinates3D) -> Any:
-        made = self.protocol._made()
+        made = self.needed(self.protocol._made())
         if not made.meshes:
             return self.infoMessage("No tomogram of this run has membranes.", "No membranes")
         return self.window(MeshesWindow, meshesWith(made.meshes, made.instances, coordinates), self.title())
 
     @panel("Area, thickness, curvature", "What was measured of each membrane; thickness and curvature are medians.")
     def showTable(self, coordinates: SetOfCoordinates3D) -> Any:
-        table = self.protocol._made().table
-        return tableView(self, MEMBRANE_TITLES, membraneRows(table), table)
+        return tableView(self, MEMBRANE_TITLES, membraneRows)
 
     showCoordinates = PointsViewer.showCoordinates
 
@@ -255,9 +252,10 @@ class CryodlMergeViewer(PanelsViewer, targets=[CryodlProtMergeFeatures], ways=(M
     """What `Analyze results` opens for *merge or evaluate features*."""
 
 
-def tableView(viewer: PanelsViewer, titles: Sequence[str], rows: Sequence[Any], path: str) -> Any:
+def tableView(viewer: PanelsViewer, titles: Sequence[str], rowsOf: Callable[[str], Any]) -> Any:
+    path = viewer.needed(viewer.protocol._made()).table
     note = f"All values: {os.path.relpath(path, viewer.protocol.getWorkingDir())}, in the folder of the run."
-    return viewer.window(PicturesWindow, viewer.title(), {}, (), None, (titles, rows), None, None, note)
+    return viewer.window(PicturesWindow, viewer.title(), {}, (), None, (titles, rowsOf(path)), None, None, note)
 
 
 def meshesWith(meshes: Any, instances: Any, coordinates: SetOfCoordinates3D) -> MembraneMeshes:

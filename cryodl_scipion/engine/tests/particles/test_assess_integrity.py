@@ -306,6 +306,24 @@ def test_particles_of_another_molecule_have_no_class(mixed, orientations):
     assert result.outputs["counts"] == {} and (read_particles("out/particles.star").classes == 0).all()
 
 
+def test_some_particles_of_another_molecule_are_told_and_have_no_class(mixed, monkeypatch):
+    monkeypatch.setattr(calibration, "MORE", 1)
+    grid = np.stack(np.mgrid[:BOX, :BOX, :BOX]) - BOX // 2
+    write_mrc("rod.mrc", ((grid[0] ** 2 + grid[1] ** 2 < 9) & (np.abs(grid[2]) < 12)).astype(np.float32), PIXEL)
+    simulate_particles("rod.star", structure="rod.mrc", count=3, snr=1.0)
+    with mrcfile.open("both.mrcs", "r+") as mrc:
+        mrc.data[:3] = read_particles("rod.star").images(slice(None)).numpy()
+    result = assess()
+    assert any("3 of 16 particles show these compositions less than nearly all" in said for said in result.warnings)
+    out = read_particles("out/particles.star")
+    assert (out.classes[:3] == 0).all() and right(out) >= 2 * EACH - 4 and result.outputs["separation"] > 0.8
+    assert sum(result.outputs["counts"].values()) == 2 * EACH - 3 and "of 13 particles" in result.summary[0]
+    columns = np.array([out.columns[f"cryodlProbability{k}"] for k in (1, 2)], float)
+    assert (columns[:, :3] == 0).all() and np.allclose(columns[:, 3:].sum(0), 1, atol=1e-5)
+    rows = list(csv.reader(open("out/probabilities.csv")))[1:]
+    assert [row[1] for row in rows[:3]] == [""] * 3 and all(row[1] for row in rows[3:])
+
+
 def test_given_angles_that_are_off_make_the_made_up_ones_off_as_far(mixed):
     import dataclasses
 

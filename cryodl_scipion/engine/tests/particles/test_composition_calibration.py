@@ -77,3 +77,22 @@ def test_the_interval_of_a_small_set_of_one_composition_holds_all_and_a_tenth_le
     found = judged(particles(np.full(24, kind), 8.0), made_up(8.0))
     assert found.low[1 - kind] < 0.005 and found.high[kind] > 0.995
     assert 0.1 < found.high[1 - kind] < 0.2 and 0.8 < found.low[kind] < 0.9
+
+
+def test_particles_with_hardly_any_evidence_have_no_probability_and_no_part_in_the_fractions():
+    """A fifth of another molecule, as complexes of the second composition would be: it lacks what the first has."""
+    kinds = np.random.default_rng(3).choice(3, 1000, p=[0.48, 0.32, 0.2])
+    logs = particles(np.minimum(kinds, 1), 3.0)
+    logs[kinds == 2] -= 25
+    found = judged(logs, made_up(3.0))
+    shown = found.probability.any(1)
+    assert (~shown[kinds == 2]).mean() > 0.95 and (~shown[kinds < 2]).mean() < 0.05
+    assert found.fractions[0] == pytest.approx(0.6, abs=0.04) and found.low[0] < 0.6 < found.high[0]
+    assert np.allclose(found.probability[shown].sum(1), 1)
+
+
+def test_no_particle_of_a_set_of_the_compositions_alone_loses_its_probability():
+    for seed in range(5):
+        kinds = np.arange(300) % 2
+        assert judged(particles(kinds, 2.0, seed=seed), made_up(2.0, seed=seed + 9)).probability.any(1).all()
+    assert judged(particles(np.zeros(2, int), 2.0) - 100, made_up(2.0)).probability.any(1).all()  # all: see `explained`

@@ -9,7 +9,7 @@ from synthetic import lopsided_density
 from cryodl.core.projections import Projector, random_angles, rotation_matrices
 from cryodl.likelihood.half_disc import HalfDisc
 from cryodl.likelihood.observed import Observed
-from cryodl.particles.integrity.evidence import Comparison, fitted_amplitude, fitted_priors, probabilities
+from cryodl.particles.integrity.evidence import Comparison, fitted_amplitude
 
 BOX, DIAMETER = 32, 26
 ONE = lambda rings: torch.ones(rings)
@@ -85,7 +85,7 @@ def test_the_strength_of_the_images_is_learnt_from_them():
     amplitude = 1.0
     for _ in range(4):
         found = comparison.evidence(halved, nearly(angles, 3), grid(), amplitude)
-        amplitude = fitted_amplitude(found, torch.tensor([0.5, 0.5]))
+        amplitude = fitted_amplitude(found)
     assert amplitude == pytest.approx(0.5, abs=0.03)
 
 
@@ -98,27 +98,7 @@ def test_particles_in_batches_are_as_particles_one_by_one(monkeypatch):
 
 
 def test_images_of_noise_alone_say_nothing():
-    """Very weak projections: the likelihoods of all compositions are alike, and the priors decide."""
+    """Very weak projections: the likelihoods of all compositions are alike."""
     comparison, observed, angles, _ = scene([0, 1], noise=1.0)
     found = comparison.evidence(observed, nearly(angles, 4), grid(), 1e-6)
-    expected = torch.tensor([[0.9, 0.1]] * 2, dtype=torch.float64)
-    torch.testing.assert_close(probabilities(found.logs, [0.9, 0.1]), expected, atol=1e-3, rtol=0)
-
-
-def test_priors_are_the_parts_of_the_set():
-    rng = np.random.default_rng(0)
-    kinds = rng.random(4000) < 0.2
-    distance = 2.0  # of the means of two Gaussians of variance 1, of which the log-likelihood ratio is known
-    value = rng.normal(size=4000) + distance * kinds
-    logs = torch.from_numpy(np.stack([-((value - distance) ** 2) / 2, -(value**2) / 2], 1))
-    priors = fitted_priors(logs)
-    assert priors[0] == pytest.approx(0.2, abs=0.02)
-    probability = probabilities(logs, priors)[:, 0].numpy()
-    for low in (0.1, 0.4, 0.7):
-        near = (probability > low) & (probability < low + 0.2)
-        assert kinds[near].mean() == pytest.approx(probability[near].mean(), abs=0.06)
-
-
-def test_no_composition_is_ruled_out_by_a_small_set():
-    priors = fitted_priors(torch.tensor([[5.0, 0.0, 0.0]] * 3))
-    assert priors[0] > 0.5 and priors.min() >= 1 / 6 - 1e-6 and float(priors.sum()) == pytest.approx(1)
+    torch.testing.assert_close(found.logs[:, 0], found.logs[:, 1], atol=1e-3, rtol=0)

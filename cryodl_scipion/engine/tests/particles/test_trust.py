@@ -174,6 +174,7 @@ def test_noise_is_said_to_be_nothing_and_its_answers_are_improbable(project, mon
     assert "Protein is" not in capture and "fits map.mrc better" not in " ".join(result.warnings)
     assert result.outputs["contrast"] == ""
     assert result.outputs["mean_probability"] < 0.2 and "angles are of no use" in " ".join(result.summary)
+    assert "The structure explains" not in " ".join(result.summary)  # a part of no signal says nothing
 
 
 def test_a_map_of_a_reference_says_so_beside_the_fsc_of_noise(project):

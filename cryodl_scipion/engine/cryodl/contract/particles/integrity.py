@@ -43,7 +43,7 @@ class AssessIntegrityConfig(Config):
 
 class AssessIntegrityOutputs(Outputs):
     particles: str = output(
-        "STAR file with the class of each particle, in the order of the structures (0: they cannot be told apart), "
+        "STAR file with the class of each particle, in the order of the structures (0: none can be told), "
         "and the probabilities.",
         path="file",
         becomes="outputParticles: SetOfParticles, outputParticles_*: SetOfParticles, outputClasses: SetOfClasses3D",

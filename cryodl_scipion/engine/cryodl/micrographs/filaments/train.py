@@ -43,7 +43,7 @@ class FilamentPicker(TiledNetwork):
         """Filaments of a micrograph, longest first, and how many were left out because they run along an edge; at that
         one of the diameters by which most is traced. image: (h, w) float32 as read. pixel_size: Å. diameter: of the
         filament, Å. threshold: mean score of a filament at least, 0 to 1. shortest: length of a filament at least, Å.
-        keep_edges: keep those that run along the edge of a carbon film or of a filled margin. Returns list of Trace in
+        keep_edges: keep those along an edge of film, of a filled margin, of a field with film. Returns list of Trace in
         px of the micrograph; the number left out. Raises ValueError: the image cannot be picked."""
         if problem := particle_size_problem(diameter, pixel_size, min(image.shape)):
             raise ValueError(problem)

@@ -33,13 +33,13 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
         + ("near their given angles." if assessment.given else "in all orientations.")
     )
     folder = run.folder(config.particles, *config.structures, *dict.fromkeys(particles.files))
-    given = (assessment.candidates.source, assessment.mean, particles.pixel_size, assessment.diameter, run.device)
-    explanation, search = explained_by(*given, SAMPLE, STEP)
+    source, pixel_size, diameter = assessment.candidates.source, particles.pixel_size, assessment.diameter
+    explanation, search = explained_by(source, assessment.mean, pixel_size, diameter, run.device, SAMPLE, STEP)
     doubts = explanation.warnings(config.particles, MEAN)
     # how images that show something else seem to be treated is no advice
     notes = (
         assessment.notes
-        + tight_notes(particles.path, particles.box * particles.pixel_size, "The complex", assessment.diameter)
+        + tight_notes(particles.path, particles.box * pixel_size, "The complex", diameter)
         + (doubts or assessment.candidates.notes)
         + (size_notes(search, config.particles, MEAN, near=not doubts) if explanation.signal >= ERRORS else [])
     )
@@ -58,18 +58,17 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
     evidence, image = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}, particles.same_images()
     verdict = calibration.judged(evidence["logs"], assessment.made_up(evidence["matrices"], kept), image)
     run.discard(PARTS)
-    # made-up particles say nothing of images that show something else
-    told = verdict.answers and not doubts
+    # made-up particles say nothing of a set that shows something else
+    told, shown = verdict.answers and not doubts, verdict.probability.any(1)
+    kind = np.where(told & shown, verdict.probability.argmax(1) + 1, 0)  # 0: without a class
     fractions = dict(fractions=verdict.fractions, fractions_low=verdict.low, fractions_high=verdict.high)
     record = dict(
         names=names,
         count=len(particles),
         told_apart=told,
-        counts=dict(zip(names, np.bincount(verdict.probability.argmax(1), minlength=len(names)).tolist()))
-        if told
-        else {},
+        counts=dict(zip(names, np.bincount(kind, minlength=len(names) + 1)[1:].tolist())) if told else {},
         **{key: dict(zip(names, map(float, values))) if told else {} for key, values in fractions.items()},
-        separation=float(verdict.probability.max(1).mean()),
+        separation=float(verdict.probability[shown].max(1).mean()),
         simulated_accuracy=verdict.told,
         strength=assessment.strength * (1 + verdict.strength),
         wobble=assessment.wobble,
@@ -83,16 +82,20 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
         if verdict.answers
         else f"Single images do not tell these compositions apart: only {share} right."
     )
-    better = "" if assessment.given else " Angles of a refinement improve it."
     warnings = [
-        f"{reason} No particle has a class (rlnClassNumber 0); the probabilities serve to sort them.{better}"
-    ] * (not told)
+        f"{reason} No particle has a class (rlnClassNumber 0); the probabilities serve to sort them."
+        + " Angles of a refinement improve it." * (not assessment.given)
+    ] * (not told) + [
+        f"{(~shown).sum()} of {len(particles)} particles show these compositions less than nearly all made-up "
+        "particles do: they show something else, lack another part, or have wrong angles. They have no class "
+        "(rlnClassNumber 0), probabilities of 0, and no part in the fractions."
+    ] * (told and not shown.all())
     run.warn(*warnings)
     write_json(folder / "integrity.json", dict(record, warnings=notes + warnings))
     candidates.draw_examples(
         assessment.candidates, assessment.projectors, evidence, names, verdict.probability, folder / "examples.png"
     )
-    return _write(run, particles, record, verdict, folder)
+    return _write(run, particles, record, verdict, kind, folder)
 
 
 def _write(
@@ -100,22 +103,23 @@ def _write(
     particles: particle_sets.ParticleSet,
     record: dict[str, typing.Any],
     verdict: calibration.CompositionVerdict,
+    kind: np.ndarray,
     folder: Path,
 ) -> AssessIntegrityOutputs:
-    """All outputs into the folder. Where the compositions cannot be told apart, particles have no class."""
-    probability, names, told = verdict.probability, record["names"], record["told_apart"]
-    counts, separation, kind = record["counts"], record["separation"], probability.argmax(1)
+    """All outputs into the folder. kind: (n,) number of each particle's composition, from 1 on; 0 without a class."""
+    probability, names, counts = verdict.probability, record["names"], record["counts"]
+    told, separation = record["told_apart"], record["separation"]
     rows = (
-        [name, names[row.argmax()] if told else "", *(f"{p:.6f}" for p in row)]
-        for name, row in zip(particles.names, probability)
+        [name, ["", *names][number], *(f"{p:.6f}" for p in row)]
+        for name, number, row in zip(particles.names, kind, probability)
     )
     files.write_csv((folder / "probabilities.csv"), ["name", "composition", *names], rows)
     changes = {
         **particles.without_numbered("cryodlProbability"),  # an earlier run may have had more compositions
-        "rlnClassNumber": (kind + 1 if told else 0 * kind).tolist(),
+        "rlnClassNumber": kind.tolist(),
         **{f"cryodlProbability{i + 1}": [f"{p:.6f}" for p in column] for i, column in enumerate(probability.T)},
     }
-    plot_probabilities(names, probability, folder / "probabilities.png")
+    plot_probabilities(names, probability[probability.any(1)], folder / "probabilities.png")
     # its image names are relative to where the folder will be, which has the same parent
     particle_sets.write_particles_star(folder / "particles.star", particles, changes)
     parts = ", ".join(
@@ -125,7 +129,7 @@ def _write(
     if told:
         said = ", ".join(f"{name}: {number}" for name, number in counts.items())
         run.summary(
-            f"Most probable composition of {counted(len(particles), 'particle')}: {said}. {run.config.output}",
+            f"Most probable composition of {counted(sum(counts.values()), 'particle')}: {said}. {run.config.output}",
             f"About {min(100 * separation, 99):.0f} % of these classes are expected to be correct, if none is junk.",
             f"Fractions of the set, if none is junk (95 % interval): {parts}.",
         )

@@ -195,7 +195,7 @@ def _trust(
                 else "."
             )
         ]
-        if explanation.can_be_told
+        if explanation.can_be_told and explanation.signal >= ERRORS
         else []
     )
     if calibration is None or not explanation.can_be_told:

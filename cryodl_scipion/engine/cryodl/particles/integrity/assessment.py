@@ -16,7 +16,7 @@ from ...likelihood.observed import Observed, sample_rows, smoothed_notes
 from ...simulate.particle_images import voxel_notes
 from . import calibration, compositions
 from .candidates import SAMPLE, Given, Searched
-from .evidence import Comparison, Evidence, fitted_amplitude, fitted_priors
+from .evidence import Comparison, Evidence, fitted_amplitude
 
 STEP = 7.5  # degrees between neighbouring directions of the search
 ROUNDS = 3  # in which the common strength is learnt from SAMPLE particles
@@ -58,8 +58,7 @@ class IntegrityAssessment:
         matrices = self.candidates.matrices(rows)
         for _ in range(ROUNDS):
             found, before = self.evidence(rows, matrices), self.strength
-            new = fitted_amplitude(found, fitted_priors(found.logs.cpu()).to(found.logs.device))
-            self.strength = min(max(new, before / 2), before * 2)
+            self.strength = min(max(fitted_amplitude(found), before / 2), before * 2)
             if abs(self.strength / before - 1) < 0.02:
                 return
 

@@ -23,6 +23,8 @@ RESAMPLED = 50
 NONE = 1e-3  # particles, hardly any
 LARGEST = 1000  # images of real particles that are resampled
 FOLDS = 4
+# standard deviations below the mean evidence of made-up particles; part of a set, and particles, that may lie lower
+LITTLE, SEVERAL, MORE = 2.0, 0.05, 3
 HARDLY = 0.7  # of two compositions: right answers of made-up particles, below which they cannot be told apart
 
 
@@ -49,12 +51,13 @@ class MadeUp:
 class CompositionCalibration:
     """weight: of the log-likelihoods. offset, slope: (c,) what is added to each composition, and by how much more for a
     relative strength of one more. total: (c, 2) mean total evidence of each composition's particles, and its change
-    with the strength."""
+    with the strength. spread: (c,) standard deviation of the evidence about that."""
 
     weight: float
     offset: np.ndarray
     slope: np.ndarray
     total: np.ndarray
+    spread: np.ndarray
 
     @classmethod
     def learnt(cls, made: MadeUp) -> "CompositionCalibration":
@@ -66,12 +69,22 @@ class CompositionCalibration:
         middle, width = np.eye(2 * size - 1)[0], np.repeat([WEIGHT, OFFSET, SLOPE], [1, size - 1, size - 1])
         found = logistic_regression(table - table.mean(1, keepdims=True), np.eye(size)[made.kinds], middle, width)
         total, own_rows = logsumexp(made.logs, axis=1), [made.kinds == kind for kind in range(size)]
-        lines = [np.polyfit(made.strength[mine], total[mine], 1)[::-1] for mine in own_rows]
-        return cls(float(found[0]), other @ found[1:size], other @ found[size:], np.array(lines))
+        lines = [np.polyfit(made.strength[mine], total[mine], 1) for mine in own_rows]
+        spread = [(total[m] - np.polyval(line, made.strength[m])).std() for m, line in zip(own_rows, lines)]
+        offset, slope = other @ found[1:size], other @ found[size:]
+        return cls(float(found[0]), offset, slope, np.array(lines)[:, ::-1], np.array(spread))
 
     def calibrated(self, logs: np.ndarray, strength: float | np.ndarray) -> np.ndarray:
         """(n, c) log-likelihoods, up to what is the same for all, from those of the comparison. strength: (n,)."""
         return logs * self.weight + self.offset + np.asarray(strength)[..., None] * self.slope
+
+    def strange(self, logs: np.ndarray) -> np.ndarray:
+        """(n,) bool: particles with less evidence than hardly any made-up ones of their likeliest composition have, if
+        more than chance gives have so little. None if most do: the strength is theirs then."""
+        strength = self.fractions(logs)[1]
+        least = self.total @ (1, strength) - LITTLE * self.spread
+        found = logsumexp(logs, axis=1) < least[self.calibrated(logs, strength).argmax(1)]
+        return found & (SEVERAL * len(logs) + MORE < found.sum() < len(logs) / 2)
 
     def fractions(self, logs: np.ndarray, added: float = 1.0) -> tuple[np.ndarray, float]:
         """(c,) parts of a set that the compositions have, and its relative strength, by expectation-maximisation.
@@ -90,9 +103,9 @@ class CompositionCalibration:
 
 @dataclasses.dataclass(frozen=True)
 class CompositionVerdict:
-    """probability: (n, c). fractions, low, high: (c,) of the set, with intervals of 95 %. told: part of the made-up
-    particles, as many of each composition, that a calibration without them tells right. strength: of the set, relative
-    to what was assumed, minus 1."""
+    """probability: (n, c), 0 of particles that seem to show none of the compositions. fractions, low, high: (c,) of the
+    others, with intervals of 95 %. told: part of the made-up particles, as many of each composition, that a calibration
+    without them tells right. strength: of the set, relative to what was assumed, minus 1."""
 
     probability: np.ndarray
     fractions: np.ndarray
@@ -111,12 +124,15 @@ class CompositionVerdict:
 def judged(logs: np.ndarray, made: MadeUp, image: np.ndarray, seed: int = 0) -> CompositionVerdict:
     """CompositionVerdict on particles from their log-likelihoods (n, c), which were found like those of `made`. image:
     (n,) number of each one's image: copies, as an expansion by symmetry makes them, are drawn together."""
-    rng, members = np.random.default_rng(seed), np.split(np.argsort(image, kind="stable"), np.bincount(image).cumsum())
-    fractions, strength = CompositionCalibration.learnt(made).fractions(logs)
+    rng, learnt = np.random.default_rng(seed), CompositionCalibration.learnt(made)
+    strange = learnt.strange(logs)
+    shown, image = logs[~strange], np.unique(image[~strange], return_inverse=True)[1]
+    members = np.split(np.argsort(image, kind="stable"), np.bincount(image).cumsum())
+    fractions, strength = learnt.fractions(shown)
     probability, drawn, count = np.zeros(logs.shape), [], min(image.max() + 1, LARGEST)
     for _ in range(RESAMPLED):
         learnt = CompositionCalibration.learnt(made.resampled(rng))
-        some = logs[np.concatenate([members[number] for number in rng.integers(image.max() + 1, size=count)])]
+        some = shown[np.concatenate([members[number] for number in rng.integers(image.max() + 1, size=count)])]
         parts, strong = learnt.fractions(some)
         probability += softmax(learnt.calibrated(logs, strong) + np.log(parts), 1) / RESAMPLED
         drawn.append(learnt.fractions(some, NONE)[0])
@@ -125,7 +141,7 @@ def judged(logs: np.ndarray, made: MadeUp, image: np.ndarray, seed: int = 0) -> 
     seen = np.clip(np.mean(drawn, axis=0) * count, NONE, count - NONE)
     low = np.minimum(low, betaincinv(seen, count - seen + 1, 0.025))
     high = np.maximum(high, betaincinv(seen + 1, count - seen, 0.975))
-    return CompositionVerdict(probability, fractions, low, high, told_apart(made, rng), strength)
+    return CompositionVerdict(probability * ~strange[:, None], fractions, low, high, told_apart(made, rng), strength)
 
 
 def told_apart(made: MadeUp, rng: np.random.Generator) -> float:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Candidate orientations at which compositions are compared: around the particles' angles, or from a search.
-
-Both have source (observed.Source with its noise measured), gain(rings), apart (degrees between a candidate and the
-truth), offset(rows) ((m, 2) px that the images are moved by first), shifts ((t, 2) px, of all candidates to begin
-with) and matrices(rows) ((m, k, 3, 3), image to density).
+"""Candidate orientations at which compositions are compared: around the particles' angles, or from a search. Both have
+source (observed.Source with its noise measured), gain(rings), apart (degrees between a candidate and the truth),
+offset(rows) ((m, 2) px that the images are moved by first), shifts ((t, 2) px, of all candidates to begin with) and
+matrices(rows) ((m, k, 3, 3), image to density).
 Pictures of example particles of each composition beside its projections."""
 
 import copy
@@ -40,13 +39,11 @@ def draw_examples(
     path: str | os.PathLike[str],
 ) -> None:
     """The surest particles of each composition as a PNG: filtered image, and the projections of all compositions at its
-    orientation.
-
-    candidates: see candidates.py. projectors: of the compositions. evidence: dict with matrices (n, 3, 3) and shifts
-    (n, 2) px. probability: (n, c)."""
+    orientation. projectors: of the compositions. evidence: dict with matrices (n, 3, 3) and shifts (n, 2) px.
+    probability: (n, c)."""
     rows, labels = [], []
     for number, name in enumerate(names):
-        mine = np.nonzero(probability.argmax(1) == number)[0]
+        mine = np.nonzero((probability.argmax(1) == number) & probability.any(1))[0]
         chosen = mine[np.argsort(probability[mine, number])[::-1][:EACH]]
         if not len(chosen):
             continue

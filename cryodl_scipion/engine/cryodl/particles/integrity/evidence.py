@@ -4,11 +4,9 @@
 For each composition the image is compared with CTF x projection in noise of the measured spectrum, over the same
 orientations and shifts around the best candidates, so that what is wrong with the grid is wrong for all alike. How
 strongly images show the structures is one number for all compositions: with one for each, a composition that lacks a
-part could not be told from a weaker image of the whole. Priors and this strength come from the set by
-expectation-maximisation (Sigworth 1998; Scheres 2012 for particles).
-Only a few neighbourhoods are compared. Where the right one is not among them, the evidence is too sure: calibration.py
-learns what it is worth. (The likelihood over all orientations in the search's coarser detail added nothing to the
-ranking at SNR 0.02, on two complexes of 120 particles.)"""
+part could not be told from a weaker image of the whole. It comes from the set by expectation-maximisation (Sigworth
+1998; Scheres 2012 for particles). Only a few neighbourhoods are compared. Where the right one is not among them, the
+evidence is too sure: calibration.py learns what it is worth."""
 
 import dataclasses
 import typing
@@ -26,7 +24,6 @@ FINEST_PART = 0.6  # of the resolution: distance at the particle's rim between t
 MAX_LEVELS = 5
 FINEST_SHIFT = 0.25  # px
 ELEMENTS = 1.5e6  # coefficients of projections that are held at a time
-ROUNDS = 100  # of expectation-maximisation of the priors: it takes some ten
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,22 +159,8 @@ def _levels(disc: HalfDisc, step: float, diameter_px: float) -> typing.Iterator[
         yield (*tensors, level_disc, positions)
 
 
-def fitted_amplitude(evidence: Evidence, priors: torch.Tensor) -> float:
+def fitted_amplitude(evidence: Evidence) -> float:
     """The strength that explains the images best, given their Evidence (one step of expectation-maximisation)."""
-    weight = probabilities(evidence.logs, priors)
+    # compositions count as equally frequent: their true parts change it by less than a thousandth
+    weight = torch.softmax(evidence.logs, 1)
     return float((weight * evidence.match).sum() / (2 * (weight * evidence.power).sum()).clamp(min=1e-30))
-
-
-def probabilities(logs: torch.Tensor, priors: torch.Tensor) -> torch.Tensor:
-    """(n, c) posterior probabilities of log-likelihoods (n, c) and priors (c,)."""
-    return torch.softmax(logs + torch.as_tensor(priors, dtype=logs.dtype).clamp(min=1e-12).log(), dim=1)
-
-
-def fitted_priors(logs: torch.Tensor) -> torch.Tensor:
-    """(c,) parts of the set that the compositions have, by expectation-maximisation on log-likelihoods (n, c). One
-    particle of each composition is added, so that none is ruled out by a small set."""
-    count, kinds = logs.shape
-    priors = torch.full((kinds,), 1 / kinds, dtype=logs.dtype)
-    for _ in range(ROUNDS):
-        priors = (probabilities(logs, priors).sum(0) + 1) / (count + kinds)
-    return priors

@@ -193,8 +193,9 @@ class Search:
             shifts = self.shifts(fit.sigma)
             if self.source.denoise is not None or self.source.ctf_state == "denoised":
                 rings = torch.arange(len(self.source.power)).clamp(max=len(fit.residual) - 1)
-                noise = self.source.power * fit.residual.clamp(min=1e-3)[rings]
-                self.source = dataclasses.replace(self.source, noise=noise)
+                self.source = dataclasses.replace(
+                    self.source, noise=self.source.power * fit.residual.clamp(min=1e-3)[rings]
+                )
                 observed = self.source.observed(self.sample(SAMPLE), self.disc)
         self.fit = fit
 
