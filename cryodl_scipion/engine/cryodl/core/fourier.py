@@ -8,31 +8,27 @@ import numpy as np
 import torch
 
 
-def fourier_resize(images: torch.Tensor, box: int) -> torch.Tensor:
-    """Images resampled to another number of pixels over the same field of view, by cropping or padding their
-    transforms, (..., box, box).
+def fourier_resize(images: torch.Tensor, box: int, axes: int = 2) -> torch.Tensor:
+    """Images, or volumes, resampled to another number of pixels over the same field of view, by cropping or padding
+    their transforms, (..., box, box), or three times box.
 
     Values are kept (a constant stays the same), and pixel h // 2 becomes pixel box // 2, so that a particle's centre
     stays the centre. Nothing is aliased: detail that the new pixels cannot hold is taken away.
 
-    images: (..., h, h) float32. box: px of the result."""
-    side = images.shape[-1]
+    images: (..., h, h) or (..., h, h, h) float32. box: px of the result. axes: 2 or 3."""
+    side, dims = images.shape[-1], tuple(range(-axes, 0))
     if side == box:
         return images.clone()
     # pixel side // 2 becomes the origin
-    transform = _cropped(torch.fft.rfft2(torch.roll(images, (-(side // 2), -(side // 2)), (-2, -1))), side, box)
-    return torch.roll(torch.fft.irfft2(transform, s=(box, box)) * (box / side) ** 2, (box // 2, box // 2), (-2, -1))
-
-
-def _cropped(transform: torch.Tensor, side: int, box: int) -> torch.Tensor:
-    """Transforms (..., side, side // 2 + 1) on the grid of rfft2 of a (box, box) image."""
-    common = min(side, box)
-    low, high = (common + 1) // 2, (common - 1) // 2  # rows of frequencies 0 and above, and below 0
-    columns, result = (common + 1) // 2, transform.new_zeros((*transform.shape[:-2], box, box // 2 + 1))
-    result[..., :low, :columns] = transform[..., :low, :columns]
-    if high:
-        result[..., -high:, :columns] = transform[..., -high:, :columns]
-    return result  # the highest frequency of an even side, which has no partner, is left out
+    transform = torch.fft.rfftn(torch.roll(images, (-(side // 2),) * axes, dims), dim=dims)
+    # the highest frequency of an even side, which has no partner, is left out
+    low, below = (min(side, box) + 1) // 2, range(-((min(side, box) - 1) // 2), 0)
+    kept = [np.ix_(*[[*range(low), *(n + k for k in below)]] * (axes - 1)) for n in (side, box)]
+    result = transform.new_zeros((*transform.shape[:-axes], *(box,) * (axes - 1), box // 2 + 1))
+    result[(..., *kept[1], slice(low))] = transform[(..., *kept[0], slice(low))]
+    return torch.roll(
+        torch.fft.irfftn(result, s=(box,) * axes, dim=dims) * (box / side) ** axes, (box // 2,) * axes, dims
+    )
 
 
 def frequencies(

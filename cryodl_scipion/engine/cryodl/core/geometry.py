@@ -4,7 +4,6 @@
 import typing
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from ..contract.frames import rescaled
 
@@ -31,13 +30,3 @@ def inside(yx: np.ndarray, shape: typing.Sequence[int], border: float = 0.0) -> 
 def values_at(image: np.ndarray, yx: np.ndarray) -> np.ndarray:
     """(n,) values of an image (h, w) at the pixels nearest to positions yx (n, 2); beyond it, those of the edge."""
     return np.asarray(image[tuple(np.clip(np.rint(yx), 0, np.array(image.shape) - 1).astype(int).T)])
-
-
-def well_apart(yx: np.ndarray, reach: float) -> np.ndarray:
-    """(n,) bool: positions of which no earlier one that stays is within reach."""
-    stays = np.ones(len(yx), bool)
-    pairs = cKDTree(yx).query_pairs(reach, output_type="ndarray") if len(yx) else np.zeros((0, 2), int)
-    for first, second in sorted(map(tuple, np.sort(pairs, axis=1))):
-        if stays[first]:
-            stays[second] = False
-    return stays

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Volumes cropped and resized.
+"""Volumes cropped.
 
 The Fourier coefficients of volumes up to a resolution: one of each pair of conjugates, without frequency 0.
 The missing wedge: which Fourier coefficients a tilt series measured. frames.py has the convention of tilts.
@@ -115,23 +115,6 @@ def phases_at_random(volume: torch.Tensor, rng: np.random.Generator) -> torch.Te
     phases[0, 0, 0] = mean
     copy: torch.Tensor = torch.fft.irfftn(phases, s=volume.shape)
     return copy
-
-
-def resized(volumes: torch.Tensor, side: int) -> torch.Tensor:
-    """Volumes over the same field with other voxels, by cropping or padding their transforms, (n, side, side, side).
-    Values are kept, voxel d // 2 becomes voxel side // 2, and nothing is aliased. volumes: (n, d, d, d). side: px."""
-    old = volumes.shape[-1]
-    if side == old:
-        return volumes
-    axes = (1, 2, 3)
-    transform = torch.fft.fftshift(torch.fft.fftn(volumes.roll((-(old // 2),) * 3, axes), dim=axes), dim=axes)
-    half = (min(old, side) - 1) // 2  # the highest frequency of an even side, which has no partner, is left out
-    kept_part = transform.new_zeros(len(volumes), side, side, side)
-    new, kept = (slice(n // 2 - half, n // 2 + half + 1) for n in (side, old))
-    kept_part[:, new, new, new] = transform[:, kept, kept, kept]
-    small = torch.fft.ifftn(torch.fft.ifftshift(kept_part, dim=axes), dim=axes).real * (side / old) ** 3
-    result: torch.Tensor = small.roll((side // 2,) * 3, axes).float()
-    return result
 
 
 def cube_crop(volumes: torch.Tensor, box: int) -> torch.Tensor:

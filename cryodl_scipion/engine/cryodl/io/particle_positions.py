@@ -9,7 +9,7 @@ import numpy as np
 
 from ..contract import counted
 from ..contract.reading import reader
-from ..core.geometry import well_apart
+from ..core.peaks import separate
 from . import coordinates, cryosparc, files, star
 from .messages import Line, warn
 from .relion_tables import known_columns, number_columns, old_pixel_sizes, optics_rows
@@ -107,8 +107,8 @@ def read_centred(
         for key, one in positions.items():
             order = np.argsort(-lists[key][1], kind="stable")
             yx = (one.yx - one.origins / pixel_size)[order]
-            single = well_apart(yx, reach / pixel_size)
-            lists[key], gone = (yx[single], lists[key][1][order][single]), gone + int((~single).sum())
+            single = separate(yx, reach / pixel_size)
+            lists[key], gone = (yx[single], lists[key][1][order][single]), gone + len(yx) - len(single)
         left_out = f" {counted(gone, 'particle')} within {reach:.3g} Å of another left out." if gone else ""
         warn(Line(f"{file} has shifts: its particles are taken where their alignment centres them.{left_out}"))
     return lists

@@ -8,7 +8,8 @@ import pytest
 import torch
 from subtomogram_data import density, simulated_set, subtomograms, write_set
 
-from cryodl.core.volumes import cube_crop, resized, wedge
+from cryodl.core.fourier import fourier_resize
+from cryodl.core.volumes import cube_crop, wedge
 from cryodl.io.messages import collected
 from cryodl.io.subtomograms import read_subtomograms
 from cryodl.tomograms.classifiers.prepare import (
@@ -24,9 +25,9 @@ from cryodl.tomograms.classifiers.prepare import (
 def test_resizing_keeps_values_and_the_middle(old, new):
     volumes = torch.from_numpy(density("corner", old, width=0.12))[None]
     expected = torch.from_numpy(density("corner", new, width=0.12))[None]
-    scale = float((expected * resized(volumes, new)).sum() / (expected**2).sum())
-    assert float((resized(volumes, new) - scale * expected).abs().max()) < 0.06 * float(expected.max())
-    assert torch.allclose(resized(torch.full((1, old, old, old), 3.0), new), torch.tensor(3.0), atol=1e-5)
+    scale = float((expected * fourier_resize(volumes, new, 3)).sum() / (expected**2).sum())
+    assert float((fourier_resize(volumes, new, 3) - scale * expected).abs().max()) < 0.06 * float(expected.max())
+    assert torch.allclose(fourier_resize(torch.full((1, old, old, old), 3.0), new, 3), torch.tensor(3.0), atol=1e-5)
 
 
 @pytest.mark.parametrize("old, new", [(8, 5), (5, 8), (7, 4), (6, 6)])

@@ -9,7 +9,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ...contract import LabelsFromClassesConfig, counted, some_names
-from ...core.geometry import inside, well_apart
+from ...core.geometry import inside
+from ...core.peaks import separate
 from ...io import particle_positions, pick_sets
 from ...running.runner import Run
 from .store import Pick
@@ -72,7 +73,7 @@ def labels_of_classes(
     unconfirmed; None for none."""
     yx, scores = picks
     on = inside(kept.centres, shape[-2:])
-    single = well_apart(kept.centres[on], reach)
+    single = separate(kept.centres[on], reach)
     certain, at = kept.centres[on][single], kept.extracted[on][single]
     wrong = ~_near(rejected.extracted, np.concatenate([certain, at]), reach) & inside(rejected.extracted, shape[-2:])
     gone = rejected.extracted[wrong]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import ExtractParticlesConfig, ExtractParticlesOutputs, counted, refuse_if
-from ...core.geometry import well_apart
+from ...core.peaks import separate
 from ...io import coordinates, micrograph_ctfs, micrographs, particle_positions, particles, pick_sets, stamps
 from ...running.runner import PROGRAM, Run, command
 from ..extract import cut_micrograph, earlier, records_of, source_of, write_record, write_star
@@ -86,8 +86,8 @@ def extract_particles(config: ExtractParticlesConfig, run: Run) -> ExtractPartic
             "with RELION; `cryodl export-relion` prints the command."
         )
     elif twice := sum(
-        int((~well_apart(np.array([pick[:2] for pick in record["rows"]]), reach / config.pixel_size)).sum())
-        for record in records.values()
+        len(rows) - len(separate(np.array([pick[:2] for pick in rows]), reach / config.pixel_size))
+        for rows in (record["rows"] for record in records.values())
     ):
         run.warn(
             f"{counted(twice, 'particle')} within {reach:.3g} Å of another: the same ones seem to be there twice, and "

@@ -10,7 +10,8 @@ import torch
 from scipy.spatial import cKDTree
 
 from ...contract import MIN_PARTICLES, Skipped, TrainPickerConfig, counted, some_names
-from ...core.geometry import inside, map_positions, values_at, well_apart
+from ...core.geometry import inside, map_positions, values_at
+from ...core.peaks import separate
 from ...io.coordinates import align_keys
 from ...io.files import expand_paths, name_micrographs
 from ...io.micrographs import micrograph_shape, read_micrograph
@@ -119,7 +120,7 @@ def match_labels(
         )
     # in both halves of what is held back, copies would judge what learnt them; and they stand for close neighbours
     reach = COPY * config.particle_diameter / config.pixel_size
-    single = [{name: yx[well_apart(yx, reach)] for name, yx in group.items() if name in labelled} for group in groups]
+    single = [{name: yx[separate(yx, reach)] for name, yx in group.items() if name in labelled} for group in groups]
     if copies := sum(len(group[name]) - len(yx) for group, kept in zip(groups, single) for name, yx in kept.items()):
         warn(f"{counted(copies, 'label')} at the place of another one of its kind: left out.")
     boxes_of = lambda name: (group.get(name, _NOWHERE) for group in single)

@@ -13,7 +13,6 @@ from scipy.ndimage import binary_dilation, gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from ...core import fourier, projections
-from ...core.volumes import resized
 from ...io import mrc, structures
 from ...io.particle_sets import ParticleSet, pose_columns, write_particles_star
 from ...io.particles import MARGIN, SCORE
@@ -166,7 +165,7 @@ def follow_domain(maps: list[np.ndarray], mask: np.ndarray) -> DomainMotion:
     around = np.argwhere(binary_dilation(mask > EDGE, iterations=max(2, round(REACH * radius))))
     if len(around) > MAX_VOXELS:
         side = int(box * (MAX_VOXELS / len(around)) ** (1 / 3))
-        coarse = [resized(torch.from_numpy(one).float()[None], side)[0].numpy() for one in (mask, *maps)]
+        coarse = [fourier.fourier_resize(torch.from_numpy(one).float(), side, 3).numpy() for one in (mask, *maps)]
         found = follow_domain(coarse[1:], coarse[0])
         return dataclasses.replace(found, shifts=found.shifts * box / side, centre=found.centre * box / side)
     smooth = np.stack([gaussian_filter(one.astype(float), BLUR) for one in maps])

@@ -302,7 +302,7 @@ def sample_notes(
     width, side, rng = particles.box * particles.pixel_size, min(SIDE, particles.box), np.random.default_rng(0)
     parts = [particles.subset(halves == half) for half in (1, 2)]
     fits = lambda each, read: [
-        match_reference(some, volumes.resized((density * found.mask)[None], side)[0], width / side, width)
+        match_reference(some, fourier.fourier_resize(density * found.mask, side, 3), width / side, width)
         for some, density in zip(each, (read.half2, read.half1))
     ]
     own = fits(parts, found)

@@ -5,8 +5,8 @@ import numpy as np
 import torch
 
 from ...contract import some_names
-from ...core.fourier import from_middle, resampled_side
-from ...core.volumes import HalfBall, cube_crop, resized
+from ...core.fourier import fourier_resize, from_middle, resampled_side
+from ...core.volumes import HalfBall, cube_crop
 from ...io.messages import warn
 from ...io.subtomograms import SubtomogramSet
 
@@ -35,7 +35,7 @@ def prepared(
     d, d, d) as in the file. pixel_size, new_pixel_size: Å/px. They are cut, or surrounded by zeros, around voxel d //
     2. A volume without any variation becomes zero."""
     side, _ = resampled_side(volumes.shape[-1], pixel_size, new_pixel_size)
-    volumes = resized(volumes, side)
+    volumes = fourier_resize(volumes, side, 3)
     if side > box:
         volumes = cube_crop(volumes, box)
     mean, deviation = volumes.mean((1, 2, 3), keepdim=True), volumes.std((1, 2, 3), keepdim=True)

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ...core.fourier import from_middle, resampled_side
-from ...core.volumes import HalfBall, cube_crop, resized
+from ...core.fourier import fourier_resize, from_middle, resampled_side
+from ...core.volumes import HalfBall, cube_crop
 from ...io.subtomograms import SubtomogramSet
 
 PADDING = 2  # the transform is sampled so many times as finely as the box asks for, for linear interpolation
@@ -230,7 +230,7 @@ def working_volumes(volumes: torch.Tensor, pixel_size: float, frame: Frame) -> t
     """(n, box, box, box) volumes resampled to a Frame, of mean 0 and variance 1 outside of the particle. volumes: (n,
     b, b, b) of `pixel_size` Å/px. Fields of view that are larger are cut, smaller ones filled up with their mean."""
     side, exact = resampled_side(volumes.shape[-1], pixel_size, frame.pixel_size)
-    volumes = resized(volumes, side)
+    volumes = fourier_resize(volumes, side, 3)
     mean, width = around_particle(volumes, frame.diameter / exact)
     return cube_crop((volumes - mean) / width, frame.box)
 
