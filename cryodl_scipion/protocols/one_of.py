@@ -56,7 +56,7 @@ class Way(HasForm, Generic[ConfigT, MadeT]):
 class OfWay:
     """An attribute that is that of the chosen way; of the first way, if a class is asked."""
 
-    def __init__(self, name: str) -> None:
+    def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
     def __get__(self, protocol: Optional[Any], owner: Any) -> Any:
@@ -114,6 +114,15 @@ class OneOf(OneRun[ConfigT, MadeT]):
     WHAT = ("What to do", "")
     CHOICE = "what"  # the field's name
     _addedWay: Optional[int] = None  # while the form is made: the way whose fields are added
+    _CONFIG: Any = OfWay()
+    FORM: Any = OfWay()
+    OUTPUT: Any = OfWay()
+    CITES: Any = OfWay()
+    NOTHING_YET: Any = OfWay()
+    GOES_ON: Any = OfWay()
+    NOT_ON_FORM: Any = OfWay()
+    _KIND: Any = OfWay()
+    _MODEL_KIND: Any = OfWay()
     _completed, _writtenFiles, _filesMade = byWay("completed"), byWay("writtenFiles"), byWay("filesMade")
     _makeOutputs, _checkTogether, _warnings = byWay("makeOutputs"), byWay("problems"), byWay("warnings")
     _tell, _methods, _citations = byWay("tell"), byWay("methods"), byWay("citations")
@@ -174,10 +183,6 @@ class OneOf(OneRun[ConfigT, MadeT]):
         if self._way()._CONFIG is not None:
             return super()._validate()
         return [] if self._missingPointers() else self._checkTogether()
-
-
-for _name in ("_CONFIG", "FORM", "OUTPUT", "CITES", "NOTHING_YET", "GOES_ON", "NOT_ON_FORM", "_KIND", "_MODEL_KIND"):
-    setattr(OneOf, _name, OfWay(_name))
 
 
 def formerProtocols(classes: Dict[str, Any]) -> Dict[str, type]:

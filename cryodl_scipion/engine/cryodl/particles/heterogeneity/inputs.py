@@ -149,21 +149,26 @@ def ctf_notes(particles: ParticleSet, gains: dict[str, np.ndarray], groups: np.n
     parts = {name: groups == name for name in names[counts > DIRTY]}
     alone = [seems(part) for part in parts.values()]
     best = next((state for state in alone if state != stated), seems(groups == groups))
+    if best == stated or len(groups) <= DIRTY:
+        return []
     # where one group is surely so, half as much is enough of others: each, or all that are left
     alike = [name for name, part in parts.items() if told(best, part) > sure[best] / 2]
     left = np.isin(groups, [name for name in parts if name not in alike])
-    some = best in alone and left.any() and told(best, left) <= sure[best] / 2
-    of = f" of optics group {', '.join(alike)}" if some else ""
-    columns = "rlnCtfDataArePhaseFlipped and rlnCtfDataAreCtfPremultiplied of its optics table (0 or 1)"
-    was, seem, cure = (
-        (WORDS[stated], WORDS[best], f"{columns}, or give the raw images")
-        if best in WORDS
-        else (f"not {best}", best, "rlnVoltage of its optics table")
-    )
+    of = ""
+    if best in alone and left.any() and told(best, left) <= sure[best] / 2:
+        of = f" of optics group {', '.join(alike)}"
+    if best in WORDS:
+        was, seem = WORDS[stated], WORDS[best]
+        cure = (
+            "rlnCtfDataArePhaseFlipped and rlnCtfDataAreCtfPremultiplied of its optics table (0 or 1), or give the raw "
+            "images"
+        )
+    else:
+        was, seem, cure = f"not {best}", best, "rlnVoltage of its optics table"
     return [
         f"According to {particles.path} its images{of} are {was}, but they seem to be {seem}. If the map is of this "
         f"molecule, correct {cure}."
-    ] * (best != stated and len(groups) > DIRTY)
+    ]
 
 
 SHELLS = slice(2, 8)  # in which maps of the same molecule agree, whatever their resolution
@@ -329,8 +334,11 @@ def sample_notes(
     wrong = bool(stated.resolution and best.resolution and FINER * best.resolution < stated.resolution)
     _, gains, groups = zip(*(fits(parts, best) if wrong else own))
     of_both = {state: np.concatenate([values[state] for values in gains]) for state in gains[0]}
-    return ctf_notes(particles, of_both, np.concatenate(groups)) or wrong * [
-        f"The half-maps agree to {best.resolution or 0:.1f} Å, not {stated.resolution or 0:.1f} Å, if the phases of "
-        f"{particles.path} are {'not ' * (other == 'none')}flipped: correct rlnCtfDataArePhaseFlipped of its optics "
-        "table (1: flipped), and reconstruct again."
-    ]
+    notes = ctf_notes(particles, of_both, np.concatenate(groups))
+    if wrong and not notes:
+        notes = [
+            f"The half-maps agree to {best.resolution or 0:.1f} Å, not {stated.resolution or 0:.1f} Å, if the phases "
+            f"of {particles.path} are {'not ' * (other == 'none')}flipped: correct rlnCtfDataArePhaseFlipped of its "
+            "optics table (1: flipped), and reconstruct again."
+        ]
+    return notes
