@@ -57,6 +57,7 @@ def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticles
         columns = detection_columns(name, found, tomogram.shape, pixel_size)
         entry: dict[str, typing.Any] = dict(
             file=f"{name}.star",
+            files=[f"{name}.star", f"{CANDIDATES}/{name}.star"],
             pixel_size=pixel_size,
             counts={one.name: len(one.zyx) for one in found},
             thresholds={one.name: one.threshold for one in found},
