@@ -131,6 +131,14 @@ class Volumes(typing.NamedTuple):
         return {name: str(self.folder / item[key]) for name, item in self.items.items()}
 
 
+def opened(path: str, pixel_size: float | None, run: Run) -> tuple[tomograms.Tomogram, float]:
+    """A tomogram, and the Å/px to take for it, of which the user is told. pixel_size: Å/px of the request, or None."""
+    tomogram = tomograms.Tomogram(path)
+    size, note = tomograms.working_pixel_size(tomogram, pixel_size)
+    run.warn(note)
+    return tomogram, size
+
+
 def each_volume(
     run: Run,
     index: str,

@@ -212,7 +212,7 @@ class GreyValues(typing.NamedTuple):
         """(z, y, x) float32 of the voxels [start, stop) along each axis of the tomogram resampled to a shape."""
         needed = [needed_range(*r, n, m) for r, n, m in zip(ranges, source.shape, shape)]
         part = source.part(*needed)
-        flat = self.unfilled(part, _flattened(part, self.ramp, needed, source.shape))
+        flat = self.unfilled(part, flattened(part, self.ramp, itertools.starmap(np.arange, needed), source.shape))
         return resample_part(flat, [start for start, _ in needed], source.shape, shape, ranges)
 
     def normalised(self, part: torch.Tensor) -> torch.Tensor:
@@ -238,7 +238,7 @@ def grey_statistics(tomogram: Tomogram, factor: float = 1.0, flat: bool = False)
         subvolume = tomogram.part(*ranges)
         subvolume[_filled(subvolume, filling)] = np.nan
         if np.mean(subvolume == np.median(subvolume)) <= MOSTLY:
-            subvolume = _flattened(subvolume, ramp, ranges, shape)
+            subvolume = flattened(subvolume, ramp, itertools.starmap(np.arange, ranges), shape)
             subvolume = resample_whole(torch.from_numpy(subvolume), resampled_shape(subvolume.shape, factor)).numpy()
             values.append(subvolume[np.isfinite(subvolume)])
     try:
@@ -264,13 +264,13 @@ def _ramp(
     return ramp
 
 
-def _flattened(
-    part: np.ndarray, ramp: np.ndarray | None, ranges: typing.Sequence[tuple[int, int]], shape: typing.Sequence[int]
+def flattened(
+    part: np.ndarray, ramp: np.ndarray | None, places: typing.Iterable[np.ndarray], shape: typing.Sequence[int]
 ) -> np.ndarray:
-    """Voxels [start, stop) along each axis without the ramp of GreyValues, which is 0 in the tomogram's middle."""
+    """Voxels of a tomogram of a shape without the ramp of GreyValues, which is 0 in its middle. places: z, y, x."""
     if ramp is None or not ramp.any():
         return part
-    z, y, x = ((slope * (np.arange(*r) - n // 2)).astype("f4") for slope, r, n in zip(ramp, ranges, shape))
+    z, y, x = ((slope * (at - n // 2)).astype("f4") for slope, at, n in zip(ramp, places, shape))
     return np.asarray(part - z[:, None, None] - y[:, None] - x)
 
 
