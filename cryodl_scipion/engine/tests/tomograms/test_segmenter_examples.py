@@ -105,6 +105,8 @@ def test_an_example_of_a_tomogram_with_a_ramp_is_that_of_the_flat_one(tmp_path):
         place = (label_volume(labels).labels, 1, "t", (1, 20, 130), 64)  # a part is mirrored
         images.append(cut_example(tomogram, *place, grey, 1.0, depth).image.float())
     assert float((images[1] - images[0]).square().mean().sqrt()) < 0.3
+    flat[:, :, 100:] += 2.0  # ice beside carbon is no ramp
+    assert not grey_statistics(Tomogram(write_volume(tmp_path / "edge.mrc", flat)), flat=True).ramp.any()
 
 
 def test_a_tile_has_the_feature_only_if_its_own_slice_has(tmp_path):

@@ -19,8 +19,6 @@ MIN_LEFT = 0.55  # part of the tiles with the feature that must stay for trainin
 MAX_LOST = 0.2  # part of the tiles with the feature that may go because they lie too near to a validation tile
 DRAWS = 50  # of tiles with the feature for validation; the one that costs the least of the others is taken
 NEAR_SLICES = 8  # tiles that are nearer than this along z, and overlap, show the same
-
-
 TILE = 64  # working px: of a tile, as published
 PATCH = 116  # working px that are kept around a tile, so that it can be rotated
 

@@ -155,7 +155,7 @@ def _along(part: torch.Tensor, axis: int, taps: torch.Tensor, weights: torch.Ten
 SAME = 0.02  # pixel sizes nearer to each other than this are the same
 SUBVOLUMES, SIDE, LONGEST = 5, 40, 96  # bricks along each axis, at most; their side in working px, and at most in px
 MOSTLY = 0.5  # part of a brick that may be of one value: masks tell nothing
-RISING = 0.5  # times the noise that a ramp from end to end is worth taking away
+RISING, EVEN = 0.5, 0.5  # times the noise that a ramp rises at least; of its rise, by how much its steps may differ
 FILLED = 8  # px along each side of a cube that is of one value only where nothing was measured
 
 
@@ -259,7 +259,8 @@ def _ramp(
     noise, ramp = np.median([values.std() for values in measured if len(values)] or [0.0]), np.zeros(3)
     for axis, each in enumerate(spans):
         along = np.ma.median(np.ma.masked_invalid(medians), axis=tuple({0, 1, 2} - {axis}))
-        slope = np.ma.polyfit(np.mean(each, axis=1), along, 1)[0] if along.count() > 1 else 0.0
+        even = along.count() > 1 and np.ma.ptp(np.ma.diff(along)) < EVEN * np.ma.ptp(along)  # no edge, as of ice
+        slope = np.ma.polyfit(np.mean(each, axis=1), along, 1)[0] if even else 0.0
         ramp[axis] = slope if abs(slope) * shape[axis] > RISING * noise else 0.0
     return ramp
 
