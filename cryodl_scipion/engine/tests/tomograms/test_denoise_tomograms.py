@@ -200,8 +200,13 @@ def test_a_finished_tomogram_is_not_denoised_again_and_a_changed_one_is(capsys):
     assert "1 tomogram, 1 of them already denoised" in capsys.readouterr().out
     halves(noise=1.1)
     denoise(**options)
-    assert "has changed since it was denoised" in capsys.readouterr().out
+    assert "has changed since out/tomo1.mrc was made" in capsys.readouterr().out
     assert Path("out/tomo1.mrc").stat().st_mtime_ns != before
+    halves("tomo2")
+    Path("tomo1_even.mrc").write_bytes(Path("tomo1_even.mrc").read_bytes()[:2000])
+    evens, odds = (tuple(f"tomo{number}_{half}.mrc" for number in (1, 2)) for half in ("even", "odd"))
+    assert set(denoise(even=evens, odd=odds, steps=1).outputs.files) == {"tomo2"}
+    assert not Path("out/tomo1.mrc").exists()  # it was of another
 
 
 def test_a_folder_with_a_model_refuses_to_be_trained_otherwise():
@@ -380,7 +385,7 @@ def test_a_folder_of_another_model_is_not_filled_up():
     options = dict(even="tomo1_even.mrc", odd="tomo1_odd.mrc", steps=1)
     denoise(**options)
     model = denoise(**options, output="other", seed=3).outputs.model
-    assert "another model" in denoise(code=2, even="tomo1_even.mrc", odd="tomo1_odd.mrc", model=model)
+    assert "other parameters: weights" in denoise(code=2, even="tomo1_even.mrc", odd="tomo1_odd.mrc", model=model)
 
 
 def test_the_wedge_is_filled_and_what_was_measured_of_it_is_said():

@@ -95,6 +95,20 @@ def test_an_example_has_the_voxels_around_the_tiles_place(tmp_path):
     assert float(example.target[2].max()) == 0 and bool(example.labelled[2, MIDDLE, MIDDLE])
 
 
+def test_an_example_of_a_tomogram_with_a_ramp_is_that_of_the_flat_one(tmp_path):
+    flat, labels = np.random.default_rng(0).normal(size=(24, 140, 150)).astype(np.float32), np.ones((24, 140, 150), int)
+    z, y, x = (np.linspace(-8, 8, n, dtype=np.float32) for n in flat.shape)
+    images = []
+    for name, data in (("flat", flat), ("ramp", flat + z[:, None, None] - y[:, None] + x)):
+        tomogram = Tomogram(write_volume(tmp_path / f"{name}.mrc", data))
+        grey, depth = grey_statistics(tomogram, flat=True), Depth.of(segmenter_method("unet"))
+        place = (label_volume(labels).labels, 1, "t", (1, 20, 130), 64)  # a part is mirrored
+        images.append(cut_example(tomogram, *place, grey, 1.0, depth).image.float())
+    assert float((images[1] - images[0]).square().mean().sqrt()) < 0.3
+    flat[:, :, 100:] += 2.0  # ice beside carbon is no ramp
+    assert not grey_statistics(Tomogram(write_volume(tmp_path / "edge.mrc", flat)), flat=True).ramp.any()
+
+
 def test_a_tile_has_the_feature_only_if_its_own_slice_has(tmp_path):
     tomogram, labels = numbered(tmp_path), np.zeros((12, 140, 150), np.uint8)
     labels[6, 70:80, 60:70] = 1
@@ -149,7 +163,7 @@ def test_a_coarser_working_grid_keeps_places_and_slices(tmp_path):
 def test_grey_values_are_those_of_the_whole_tomogram_without_filled_corners(tmp_path):
     data = np.random.default_rng(0).normal(7.0, 2.0, (40, 200, 200)).astype(np.float32)
     data[:, :, :80] = 0
-    middle, width, _ = grey_statistics(Tomogram(write_volume(tmp_path / "t.mrc", data)))
+    middle, width, *_ = grey_statistics(Tomogram(write_volume(tmp_path / "t.mrc", data)))
     assert middle == pytest.approx(7.0, abs=0.1) and width == pytest.approx(2.0, abs=0.1)
     finer = grey_statistics(Tomogram(write_volume(tmp_path / "t.mrc", data)), 0.5)
     assert finer[1] < 0.6 * width  # noise that the coarser grid cannot hold is gone

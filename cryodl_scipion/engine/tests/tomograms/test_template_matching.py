@@ -6,6 +6,7 @@ import gzip
 import re
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 import pytest
 import torch
@@ -21,9 +22,11 @@ from cryodl.io.mrc import read_header
 from cryodl.io.particles import ANGLES
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.tomogram_coordinates import coordinate_columns
+from cryodl.io.tomograms import Tomogram
 from cryodl.likelihood.decoys import scrambled_harmonics
 from cryodl.running.cli import main
 from cryodl.tomograms.commands.detect_particles import _of_two_kinds, _warnings
+from cryodl.tomograms.segmenters.working_scale import WorkingTomogram
 from cryodl.tomograms.templates import kinds
 from cryodl.tomograms.templates.correlate import (
     RINGS,
@@ -328,6 +331,22 @@ def test_inverted_contrast_is_told():
     assert any("--contrast bright" in w for w in detect().warnings)
 
 
+@pytest.mark.parametrize("border", [0, 16])
+def test_a_ramp_is_taken_away_and_what_fills_a_border_stays_flat(border):
+    template_tomogram("flat.mrc", lopsided_density(20), noise=0.1)
+    flat = mrcfile.read("flat.mrc")
+    z, y, x = (np.linspace(-10, 10, n, dtype=np.float32) * flat.std() for n in flat.shape)
+    ramped = flat + z[:, None, None] - y[:, None] + x
+    seen, counts = [], []
+    for name, values in dict(flat=flat, ramped=ramped).items():
+        write_mrc(f"{name}.mrc", np.pad(values, ((0, 0), (border,) * 2, (border,) * 2), constant_values=-3), PIXEL)
+        tomogram = WorkingTomogram(Tomogram(f"{name}.mrc"), PIXEL, PIXEL)
+        seen.append(tomogram.part([(0, n) for n in tomogram.shape]))
+        counts.append(detect(tomograms=f"{name}.mrc", threshold=0.6, output=name).outputs["counts"][name]["lump"])
+    assert float((seen[1] - seen[0]).square().mean().sqrt()) < 0.2
+    assert counts[0] >= 2 and abs(counts[1] - counts[0]) <= 1
+
+
 def test_a_finished_tomogram_is_not_searched_again_and_other_parameters_are_refused(monkeypatch):
     template_tomogram("tomo.mrc", lopsided_density(20))
     first = detect(threshold=0.6).outputs
@@ -335,6 +354,18 @@ def test_a_finished_tomogram_is_not_searched_again_and_other_parameters_are_refu
     assert "other parameters: threshold" in detect(2, threshold=0.7)
     monkeypatch.setattr(TemplateFinder, "search", lambda *_: pytest.fail("searched again"))
     assert detect(threshold=0.6).outputs["counts"] == first["counts"]
+
+
+def test_what_was_found_in_a_tomogram_that_was_damaged_since_does_not_stay():
+    for seed, name in enumerate(("good", "bad")):
+        template_tomogram(f"{name}.mrc", lopsided_density(20), noise=0.1, seed=seed)
+    options = dict(tomograms=("good.mrc", "bad.mrc"))
+    assert set(detect(**options).outputs["files"]) == {"good", "bad"}
+    bad_tomogram("nan")
+    Path("tomo.mrc").rename("bad.mrc")
+    result = detect(**options)
+    assert [one.item for one in result.skipped] == ["bad"] and set(result.outputs["files"]) == {"good"}
+    assert sorted(path.name for path in Path("found").rglob("*.star")) == ["good.star", "good.star", "particles.star"]
 
 
 def bad_tomogram(kind):

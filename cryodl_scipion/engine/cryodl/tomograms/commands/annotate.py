@@ -4,22 +4,18 @@ is saved when it ends: whatever happens to the window, what was drawn is in the 
 
 from ...contract import AnnotateConfig, AnnotationsOutputs
 from ...io.files import expand_paths, name_tomograms
-from ...io.tomograms import Tomogram, working_pixel_size
 from ...running.runner import Run, command
 from ..annotations.display import show_annotation_window
 from ..annotations.session import Session
 from ..annotations.store import open_annotations
+from ..features.volumes import opened
 from .import_annotations import written
 
 
 @command
 def annotate(config: AnnotateConfig, run: Run) -> AnnotationsOutputs:
-    pairs, tomograms = name_tomograms(expand_paths(config.tomograms), config.names), []
-    for name, path in pairs:
-        tomogram = Tomogram(path)
-        size, note = working_pixel_size(tomogram, config.pixel_size)
-        tomograms.append((name, tomogram, size))
-        run.warn(note)
+    pairs = name_tomograms(expand_paths(config.tomograms), config.names)
+    tomograms = [(name, *opened(path, config.pixel_size, run)) for name, path in pairs]
     store = open_annotations(config.annotations, dict(pairs))
     session = Session(store, tomograms, config.feature, config.annotator, config.tile)
     for name in {t.tomogram for t in store.entries} & set(dict(pairs)):

@@ -7,27 +7,20 @@ are tomograms without halves denoised. A finished tomogram is not denoised again
 trained again. Train a model if there is none, and denoise what is not denoised yet."""
 
 import dataclasses
+import os
 import typing
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ...contract import (
-    CARD,
-    DenoiseTomogramsConfig,
-    DenoiseTomogramsOutputs,
-    counted,
-    network_words,
-    read_card,
-    write_json,
-)
+from ...contract import CARD, DenoiseTomogramsConfig, DenoiseTomogramsOutputs, counted, network_words, read_card
 from ...io.model import find_model, read_model
-from ...io.stamps import stamp
 from ...learning.recipe import TrainingRun
 from ...running.runner import PROGRAM, Run, command
 from ..denoisers import examples, halves, predict, spectra, train
 from ..denoisers.controls import control_in_words, control_metrics
+from ..features.volumes import FolderRecord
 from ..segmenters import working_scale
 
 KIND, MODEL = "tomogram_denoiser", "model"
@@ -44,7 +37,7 @@ def denoise_tomograms(config: DenoiseTomogramsConfig, run: Run) -> DenoiseTomogr
     total, folder = [*named, *skipped], Path(config.output)
     predict.prepare_outputs(folder, named, config.halves)
     model = find_model(config.model, KIND) if config.model else folder / MODEL
-    sources = _sources(config, named, run)
+    sources = list(_sources(config, named, run))
     run.require_some(total, "tomogram", "denoised")
     learnt = halves.of_one_pixel_size(sources, DIFFERENT)
     card = read_card(str(model), KIND) if config.model or (model / CARD).exists() else None
@@ -54,16 +47,16 @@ def denoise_tomograms(config: DenoiseTomogramsConfig, run: Run) -> DenoiseTomogr
         train.train_tomogram_denoiser(TrainingRun(run, dataclasses.replace(config, output=str(model))), config, learnt)
         card = read_card(str(model), KIND)
     run.warn(*predict.model_notes(config, card))
-    record = predict.read_record(folder, config, card)
-    todo = [s for s in sources if not predict.finished(s, record, folder)]
+    record = FolderRecord(folder / predict.RECORD, dict(weights=card["weights_sha256"], halves=config.halves))
+    done = {one.name for one in named if all(map(os.path.exists, one.paths)) and record.has(one.name, one.paths)}
+    todo = [s for s in sources if s.name not in done or record.items[s.name]["pixel_size"] != s.pixel_size]
     print(f"{counted(len(total), 'tomogram')}, {len(sources) - len(todo)} of them already denoised.")
     if todo:
         denoiser = predict.TomogramDenoiser(*read_model(model, KIND), run.device)
         print(f"Denoising on {run.device_name} with {model}.")
     for source in todo:
         with run.item(source.name, source.paths[0]):
-            record["tomograms"][source.name] = _denoise_one(source, denoiser, config, folder, run)
-            write_json(str(folder / predict.RECORD), record)
+            record.put(source.name, source.paths, _denoise_one(source, denoiser, config, folder, run))
     run.require_some(total, "tomogram", "denoised")
     bad = {each.item for each in run.skipped}
     good = [s for s in sources if s.name not in bad]
@@ -79,14 +72,15 @@ def denoise_tomograms(config: DenoiseTomogramsConfig, run: Run) -> DenoiseTomogr
         model=str(model),
         fills_wedge=card["fills_wedge"],
         pixel_sizes={s.name: s.pixel_size for s in good},
-        controls={s.name: record["tomograms"][s.name]["controls"] for s in good},
+        controls={s.name: record.items[s.name]["controls"] for s in good},
     )
     _tell(outputs, card, run)
     return outputs
 
 
-def _sources(config: DenoiseTomogramsConfig, named: typing.Sequence[halves.Named], run: Run) -> list[halves.HalfSource]:
-    found = []
+def _sources(
+    config: DenoiseTomogramsConfig, named: typing.Sequence[halves.Named], run: Run
+) -> typing.Iterator[halves.HalfSource]:
     for one in named:
         with run.item(one.name, one.paths[0]):
             source, said = halves.open_source(one, config.pixel_size)
@@ -96,9 +90,8 @@ def _sources(config: DenoiseTomogramsConfig, named: typing.Sequence[halves.Named
                     "Reconstruct the even and odd frames (or tilts) separately and give both (--even, --odd), or "
                     "give a --model that was trained on halves of similar tomograms."
                 )
-            found.append(source)
             run.warn(*said)
-    return found
+            yield source
 
 
 def _fitting(sources: list[halves.HalfSource], card: dict, run: Run) -> typing.Iterator[halves.HalfSource]:
@@ -139,7 +132,6 @@ def _denoise_one(
         scale = spectra.scale_of_one([one for (one,) in subvolumes], np.array(card["gain"]))
     return dict(
         files=predict.write_denoised(source, denoiser, scale, config, folder),
-        made_of=stamp(*source.paths),
         pixel_size=source.pixel_size,
         halves=len(source.volumes) == 2,
         controls=controls,

@@ -14,7 +14,7 @@ from ...io.tomogram_coordinates import ANGLES, PIXELS
 from ...likelihood.decoys import q_values, threshold_by_decoys, upper_groups
 from ...running.runner import PROGRAM, Run, command
 from ..detectors.predict import NetworkFinder, detection_columns, detections_in_words, taken_in_words
-from ..features.volumes import ALL, OF_CRYODL, FolderRecord, join_points, one_pixel_size, refuse_name_of_all
+from ..features.volumes import ALL, OF_CRYODL, FolderRecord, join_points, one_pixel_size, opened, refuse_name_of_all
 from ..templates import kinds
 from ..templates.finder import DECOYS, WORTH, TemplateFinder
 
@@ -50,13 +50,13 @@ def detect_particles(config: DetectParticlesConfig, run: Run) -> DetectParticles
     record.prepare(named, star=OF_CRYODL)
 
     def searched(name: str, path: str) -> dict[str, typing.Any]:
-        tomogram = tomograms.Tomogram(path)
-        pixel_size, note = tomograms.working_pixel_size(tomogram, config.pixel_size)
+        tomogram, pixel_size = opened(path, config.pixel_size, run)
         found, more = finder.search(name, tomogram, pixel_size)
-        run.warn(note, *more)
+        run.warn(*more)
         columns = detection_columns(name, found, tomogram.shape, pixel_size)
         entry: dict[str, typing.Any] = dict(
             file=f"{name}.star",
+            files=[f"{name}.star", f"{CANDIDATES}/{name}.star"],
             pixel_size=pixel_size,
             counts={one.name: len(one.zyx) for one in found},
             thresholds={one.name: one.threshold for one in found},

@@ -5,20 +5,15 @@ into <output>.partial, then rename."""
 from ...contract import ExportTomogramsConfig, ExportTomogramsOutputs, counted
 from ...io import volume_writer, zarr_writer
 from ...io.files import expand_paths, name_tomograms
-from ...io.tomograms import Tomogram, working_pixel_size
 from ...running.runner import Run, command
 from ..features import particle_coordinates, point_files
+from ..features.volumes import opened
 
 
 @command
 def export_tomograms(config: ExportTomogramsConfig, run: Run) -> ExportTomogramsOutputs:
-    def opened(_: str, path: str) -> tuple[Tomogram, float]:
-        tomogram = Tomogram(path)
-        size, note = working_pixel_size(tomogram, config.pixel_size)
-        run.warn(note)
-        return tomogram, size
-
-    sources = run.each(name_tomograms(expand_paths(config.tomograms), config.names), "volume", "written", opened)
+    named = name_tomograms(expand_paths(config.tomograms), config.names)
+    sources = run.each(named, "volume", "written", lambda _, path: opened(path, config.pixel_size, run))
     tomograms = {name: tomogram for name, (tomogram, _) in sources.items()}
     sizes = {name: size for name, (_, size) in sources.items()}
     notes: list[str] = []

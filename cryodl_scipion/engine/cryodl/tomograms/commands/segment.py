@@ -14,6 +14,7 @@ from ...io import files, memory, messages, tomograms
 from ...io.model import find_model
 from ...running.runner import PROGRAM, Run, command
 from ..features.scores import noise_notes
+from ..features.volumes import opened
 from ..segmenters import combine, load_segmenter, predict, score_folder, slabs, working_scale
 
 Card = typing.Mapping[str, typing.Any]
@@ -121,9 +122,8 @@ def _sources(
     learnt = [card.get("trained_pixel_size") or card["pixel_size"] for card in cards]
     for name, path in named:
         with run.item(name, path):
-            tomogram = tomograms.Tomogram(path)
-            pixel_size, note = tomograms.working_pixel_size(tomogram, config.pixel_size)
-            run.warn(note, *_differences(tomogram, pixel_size, cards, learnt))
+            tomogram, pixel_size = opened(path, config.pixel_size, run)
+            run.warn(*_differences(tomogram, pixel_size, cards, learnt))
             if tomogram.shape[0] == 1:
                 run.warn(
                     f"{path} has a single slice: it is an image, not a tomogram, and networks for several slices see "

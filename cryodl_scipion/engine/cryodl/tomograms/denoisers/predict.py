@@ -14,7 +14,7 @@ import torch
 from ...contract import DenoiseTomogramsConfig
 from ...core.devices import fast_dtype
 from ...core.tiles import tile_spans
-from ...io import files, progress, stamps, tomograms
+from ...io import files, progress, tomograms
 from ...io.memory import WORKING_MEMORY
 from ...io.volume_writer import VolumeWriter
 from ...learning import inference, task
@@ -67,14 +67,12 @@ def tile_plan(shape: typing.Sequence[int], voxels: float, method: typing.Any) ->
     choices = [sorted({min(n, side) for side in SIDES if side >= minimum or side >= n}) for n in padded]
     cut = lambda sides: [tile_spans(n, s, method.overlap, method.granularity) for n, s in zip(padded, sides)]
     fitting = [sides for sides in itertools.product(*choices) if math.prod(sides) <= voxels]
-    if not fitting:
-        return cut([axis[0] for axis in choices])
+    fitting = fitting or [tuple(axis[0] for axis in choices)]
     return cut(min(fitting, key=lambda sides: math.prod(sum(b - a for a, b, _, _ in axis) for axis in cut(sides))))
 
 
 RECORD, HALVES = "denoise.json", ("even", "odd")
 LABEL = "cryodl: denoised{}, for viewing and segmenting; not for averaging"
-_WORDS = dict(weights="model", halves="choice of denoised halves (--halves)")
 
 
 def prepare_outputs(folder: Path, named: typing.Sequence[typing.Any], both: bool) -> None:
@@ -82,29 +80,6 @@ def prepare_outputs(folder: Path, named: typing.Sequence[typing.Any], both: bool
     inputs = [(one.name, path) for one in named for path in one.paths]
     for ending in ("", *(f"_{half}" for half in HALVES if both)):
         files.prepare_folder(inputs, folder, f"{ending}.mrc", LABEL.partition("{")[0].encode())
-
-
-def read_record(folder: Path, config: DenoiseTomogramsConfig, card: dict) -> dict:
-    """What denoise.json says, or will say. Raises ValueError if the folder is of another run."""
-    mine, path = dict(weights=card["weights_sha256"], halves=config.halves), folder / RECORD
-    if not path.exists():
-        return dict(settings=mine, tomograms={})
-    record = files.folder_record(path)
-    other = " and ".join(words for key, words in _WORDS.items() if record["settings"].get(key) != mine[key])
-    if other:
-        raise ValueError(f"{folder} has tomograms denoised with another {other}. Choose another --output.")
-    return record
-
-
-def finished(source: HalfSource, record: dict, folder: Path) -> bool:
-    """Whether the output is of the inputs as they are now."""
-    entry = record["tomograms"].get(source.name)
-    if entry is None or not all((folder / file).exists() for file in entry["files"]):
-        return False
-    same = entry["made_of"] == stamps.stamp(*source.paths) and entry["pixel_size"] == source.pixel_size
-    if not same:
-        print(f"{source.paths[0]} has changed since it was denoised; it is denoised again.")
-    return same
 
 
 def write_denoised(

@@ -315,6 +315,7 @@ def write_membranes(
     tomogram_coordinates.write_coordinates3d(folder / f"{name}.star", [columns], [size])
     return dict(
         file=f"{name}.star",
+        files=[f"{name}.star", f"{name}.mrc", *meshes],
         instances=f"{name}.mrc",
         meshes=meshes,
         rows=list(membranes.rows(name)),

@@ -44,13 +44,19 @@ class FolderRecord:
 
     def has(self, name: str, sources: typing.Sequence[str | os.PathLike[str]]) -> bool:
         """True if the item is finished and its source files are still the same ones. What was made of others is
-        forgotten: it is no part of what the folder holds together, even if the new ones cannot be used."""
-        item = self.items.get(name) or {}
-        same = bool(item) and item["made_of"] == _stamps(sources) and (self.path.parent / item["file"]).exists()
-        if item and not same:
-            del self.items[name]
-            self.write()
-        return same
+        removed: it is no part of what the folder holds together, even if the new ones cannot be used."""
+        item = self.items.get(name)
+        if item is None:
+            return False
+        files = [self.path.parent / file for file in item.get("files") or [item["file"]]]
+        if item["made_of"] == _stamps(sources) and files[0].exists():
+            return True
+        print(f"{sources[0]} has changed since {files[0]} was made of it, or that is gone: it is made again.")
+        del self.items[name]
+        self.write()
+        for file in files:
+            file.unlink(missing_ok=True)
+        return False
 
     def prepare(self, named: Named, **marks: bytes) -> None:
         """files.prepare_folder of the tomograms' files. **marks: of each kind of them, by its ending."""
@@ -62,7 +68,7 @@ class FolderRecord:
             )
 
     def put(self, name: str, sources: typing.Sequence[str | os.PathLike[str]], entry: Entry) -> None:
-        """Write down a finished item. entry: dict with 'file', its name in the folder."""
+        """Write down a finished item. entry: dict with 'file', its name in the folder, or 'files'."""
         self.items[name] = dict(entry, made_of=_stamps(sources))
         self.write()
 
@@ -123,6 +129,14 @@ class Volumes(typing.NamedTuple):
     def files(self, key: str = "file") -> dict[str, str]:
         """{tomogram: path of the file that its entry names}."""
         return {name: str(self.folder / item[key]) for name, item in self.items.items()}
+
+
+def opened(path: str, pixel_size: float | None, run: Run) -> tuple[tomograms.Tomogram, float]:
+    """A tomogram, and the Å/px to take for it, of which the user is told. pixel_size: Å/px of the request, or None."""
+    tomogram = tomograms.Tomogram(path)
+    size, note = tomograms.working_pixel_size(tomogram, pixel_size)
+    run.warn(note)
+    return tomogram, size
 
 
 def each_volume(

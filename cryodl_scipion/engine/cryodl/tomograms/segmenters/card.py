@@ -18,8 +18,6 @@ from .train import FEW_POSITIVE, SegmenterTask, middle_slice
 THRESHOLD = 0.5  # the boundary is put there, see calibrate.py
 POOR_DICE = 0.3
 SIMULATION = "simulation"  # the annotator of models that learnt from simulated cells
-
-
 BETTER = 0.005  # by which the metric of the trained weights must be higher: so much is chance
 ENOUGH = 12  # validation tiles with the feature from which on they are calibrated anew
 

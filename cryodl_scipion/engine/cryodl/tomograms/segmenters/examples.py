@@ -13,14 +13,12 @@ from ...contract import UNANNOTATED
 from ...io import files, tomograms
 from ..annotations.tiles import cut_tile
 from .method import SegmenterMethod
-from .working_scale import GreyValues, resample_whole
+from .working_scale import GreyValues, flattened, resample_whole
 
 MIN_LEFT = 0.55  # part of the tiles with the feature that must stay for training when whole tomograms are kept
 MAX_LOST = 0.2  # part of the tiles with the feature that may go because they lie too near to a validation tile
 DRAWS = 50  # of tiles with the feature for validation; the one that costs the least of the others is taken
 NEAR_SLICES = 8  # tiles that are nearer than this along z, and overlap, show the same
-
-
 TILE = 64  # working px: of a tile, as published
 PATCH = 116  # working px that are kept around a tile, so that it can be rotated
 
@@ -201,12 +199,15 @@ def cut_example(
     working grid for each of the tomogram's."""
     side = int(round(PATCH / factor))
     offsets = lambda n: [int(round(k / factor)) for k in range(-(n // 2), n // 2 + 1)]
-    image = statistics.unfilled(cut_tile(tomogram, centre, side, offsets(depth.image)[-1]))
+    image = cut_tile(tomogram, centre, side, offsets(depth.image)[-1])
+    around = zip(centre, image.shape, tomogram.shape)
+    places = [tomograms.mirrored(middle - n // 2, middle - n // 2 + n, size) for middle, n, size in around]
+    known = statistics.unfilled(image, flattened(image, statistics.ramp, places, tomogram.shape))
     labels = np.stack(
         [_labels_around(read_labels, tomogram.shape, centre, side, size, dz) for dz in offsets(depth.drawing)]
     )
-    image = resample_whole(image, (depth.image, PATCH, PATCH))
-    return make_example(image, _resample_labels(labels, label), label, name, centre, size, statistics)
+    seen = resample_whole(known, (depth.image, PATCH, PATCH))
+    return make_example(seen, _resample_labels(labels, label), label, name, centre, size, statistics)
 
 
 def _labels_around(

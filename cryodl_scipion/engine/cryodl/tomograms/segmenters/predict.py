@@ -156,7 +156,7 @@ class TomogramScores:
         self.tomogram, self.segmenters, self.memory, self.notes = tomogram, segmenters, memory, list[str]()
         self.together = joined_segmenters(segmenters)
         self.grids = grids_of(tomogram.shape, pixel_size, segmenters)
-        self.statistics = [grey_statistics(tomogram, grid.factor) for grid in self.grids]
+        self.statistics = [grey_statistics(tomogram, grid.factor, flat=True) for grid in self.grids]
         # of each grid {working slice: (members, y, x) float16}, in groups that free their memory when they are done
         self._waiting = [dict[int, torch.Tensor]() for _ in self.grids]
         self.plan = choose_plan(self.grids, self.memory)

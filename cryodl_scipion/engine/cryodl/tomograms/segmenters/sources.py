@@ -79,7 +79,7 @@ def _chosen(what: str, wanted: str | None, there: typing.Sequence[str], config: 
 
 def _statistics(store: AnnotationStore, tiles: typing.Sequence[Tile], factor: float) -> GreyValues:
     if tiles[0].image is None:
-        return grey_statistics(store.tomograms.open(tiles[0].tomogram), factor)
+        return grey_statistics(store.tomograms.open(tiles[0].tomogram), factor, flat=True)
     images = [torch.from_numpy(store.image(tile)) for tile in tiles]
     shape = lambda image: (1, *(max(1, int(round(n * factor))) for n in image.shape[1:]))
     return values_statistics(np.concatenate([resample_whole(i, shape(i)).numpy().ravel() for i in images]))
@@ -257,7 +257,7 @@ def _from_labels(config: TrainSegmenterConfig, method: SegmenterMethod, run: Run
     for number, ((name, tomogram, volume, _), factor) in enumerate(zip(pairs, factors)):
         size, wanted = int(round(TILE / factor)), -(-config.tiles // len(pairs))
         with run.item(name, tomogram.path):
-            statistics[number] = grey_statistics(tomogram, factor)
+            statistics[number] = grey_statistics(tomogram, factor, flat=True)
             *positions, values = find_tiles(volume, number, label, size, wanted, rng)
             seen |= values
             for kind, new in zip(found, positions):

@@ -11,6 +11,7 @@ import typing
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.ndimage import maximum_filter, minimum_filter
 
 from ...contract.frames import rescaled
 from ...core.geometry import resampled_shape
@@ -62,7 +63,7 @@ class WorkingTomogram:
         self.factor = resampling_factor(pixel_size, working)
         self.pixel_size = pixel_size / self.factor
         self.shape = resampled_shape(tomogram.shape, self.factor)
-        self.grey = grey_statistics(tomogram, self.factor)
+        self.grey = grey_statistics(tomogram, self.factor, flat=True)
 
     def part(self, ranges: typing.Sequence[tuple[int, int]]) -> torch.Tensor:
         """(z, y, x) float32 tensor of the working voxels [start, stop) along each axis."""
@@ -154,6 +155,7 @@ def _along(part: torch.Tensor, axis: int, taps: torch.Tensor, weights: torch.Ten
 SAME = 0.02  # pixel sizes nearer to each other than this are the same
 SUBVOLUMES, SIDE, LONGEST = 5, 40, 96  # bricks along each axis, at most; their side in working px, and at most in px
 MOSTLY = 0.5  # part of a brick that may be of one value: masks tell nothing
+RISING, EVEN = 0.5, 0.5  # times the noise that a ramp rises at least; of its rise, by how much its steps may differ
 FILLED = 8  # px along each side of a cube that is of one value only where nothing was measured
 
 
@@ -190,32 +192,37 @@ def working_sizes(sizes: typing.Sequence[float], wanted: float | None, notes: li
 
 class GreyValues(typing.NamedTuple):
     """Of a tomogram at the working pixel size. middle: their median. width: half of what 68 % of them span. filling:
-    the value of the parts that hold one value alone, as what was cut out and laid into a larger volume; else None."""
+    the value of the parts that hold one value alone, as what was cut out and laid into a larger volume; else None.
+    ramp: (3,), by how much they rise per voxel of the tomogram along z, y, x, which is taken away, or None."""
 
     middle: float
     width: float
     filling: float | None = None
+    ramp: np.ndarray | None = None
 
-    def unfilled(self, part: np.ndarray) -> torch.Tensor:
-        """A part of the tomogram, any shape, with the middle in place of the filling, whose edges look like walls."""
+    def unfilled(self, part: np.ndarray, flat: np.ndarray | None = None) -> torch.Tensor:
+        """A part of the tomogram, any shape, with the middle in place of the filling, whose edges look like walls.
+        flat: the same without the ramp."""
+        flat = part if flat is None else flat
         if self.filling is not None:
-            part = np.where(_filled(part, self.filling), self.middle, part)
-        return torch.from_numpy(part)
+            flat = np.where(_filled(part, self.filling), self.middle, flat)
+        return torch.from_numpy(flat)
 
     def read(self, source: Tomogram, ranges: typing.Sequence[tuple[int, int]], shape: tuple[int, ...]) -> torch.Tensor:
         """(z, y, x) float32 of the voxels [start, stop) along each axis of the tomogram resampled to a shape."""
         needed = [needed_range(*r, n, m) for r, n, m in zip(ranges, source.shape, shape)]
-        part = self.unfilled(source.part(*needed))
-        return resample_part(part, [start for start, _ in needed], source.shape, shape, ranges)
+        part = source.part(*needed)
+        flat = self.unfilled(part, flattened(part, self.ramp, itertools.starmap(np.arange, needed), source.shape))
+        return resample_part(flat, [start for start, _ in needed], source.shape, shape, ranges)
 
     def normalised(self, part: torch.Tensor) -> torch.Tensor:
         """A part of the tomogram at the working pixel size as networks know it: middle 0, width 1, extremes clipped."""
         return ((part - self.middle) / self.width).clamp_(-LIMIT, LIMIT)
 
 
-def grey_statistics(tomogram: Tomogram, factor: float = 1.0) -> GreyValues:
-    """GreyValues of a tomogram, of which up to 125 bricks spread over it are read. factor: of resampling_factor. Raises
-    ValueError if it is the same everywhere."""
+def grey_statistics(tomogram: Tomogram, factor: float = 1.0, flat: bool = False) -> GreyValues:
+    """GreyValues of a tomogram, of which up to 125 bricks spread over it are read. factor: of resampling_factor. flat:
+    whether a ramp is looked for. Raises ValueError if it is the same everywhere."""
     _, y, _ = shape = tomogram.shape
     if 2 * y < min(shape[0], shape[2]):
         messages.warn(
@@ -223,17 +230,19 @@ def grey_statistics(tomogram: Tomogram, factor: float = 1.0) -> GreyValues:
             "run along z: rotate it (`trimvol -rx`)."
         )
     side, values = min(LONGEST, max(1, round(SIDE / factor))), list[np.ndarray]()
-    cubes = (tomogram.part(*ranges) for ranges in itertools.product(*(_spans(n, FILLED) for n in shape)))
-    filling = next((float(cube.flat[0]) for cube in cubes if not np.ptp(cube)), None)  # of the first of 125 small cubes
+    spans = [_spans(n, FILLED) for n in shape]
+    cubes = [tomogram.part(*ranges) for ranges in itertools.product(*spans)]  # up to 125 small ones
+    filling = next((float(cube.flat[0]) for cube in cubes if not np.ptp(cube)), None)
+    ramp = _ramp(spans, [cube[~_filled(cube, filling)] for cube in cubes], shape) if flat else None
     for ranges in itertools.product(*(_spans(n, side) for n in tomogram.shape)):
         subvolume = tomogram.part(*ranges)
-        if filling is not None:
-            subvolume[_filled(subvolume, filling)] = np.nan
+        subvolume[_filled(subvolume, filling)] = np.nan
         if np.mean(subvolume == np.median(subvolume)) <= MOSTLY:
+            subvolume = flattened(subvolume, ramp, itertools.starmap(np.arange, ranges), shape)
             subvolume = resample_whole(torch.from_numpy(subvolume), resampled_shape(subvolume.shape, factor)).numpy()
             values.append(subvolume[np.isfinite(subvolume)])
     try:
-        return values_statistics(np.concatenate([*values, np.zeros(0)]))._replace(filling=filling)
+        return values_statistics(np.concatenate([*values, np.zeros(0)]))._replace(filling=filling, ramp=ramp)
     except ValueError:
         raise ValueError(
             f"{tomogram.path} has the same value nearly everywhere. Check that it is the reconstruction, and not a "
@@ -241,18 +250,36 @@ def grey_statistics(tomogram: Tomogram, factor: float = 1.0) -> GreyValues:
         ) from None
 
 
-def _filled(part: np.ndarray, filling: float) -> np.ndarray:
+def _ramp(
+    spans: typing.Sequence[list[tuple[int, int]]], measured: list[np.ndarray], shape: tuple[int, ...]
+) -> np.ndarray:
+    """The ramp of GreyValues, 0 along axes where it is lost in the noise. By medians over all cubes side by side, so
+    that gold in some does not count. spans: of the cubes. measured: (n,) values of each. shape: of the tomogram."""
+    medians = np.reshape([np.median(values) if len(values) else np.nan for values in measured], [*map(len, spans)])
+    noise, ramp = np.median([values.std() for values in measured if len(values)] or [0.0]), np.zeros(3)
+    for axis, each in enumerate(spans):
+        along = np.ma.median(np.ma.masked_invalid(medians), axis=tuple({0, 1, 2} - {axis}))
+        even = along.count() > 1 and np.ma.ptp(np.ma.diff(along)) < EVEN * np.ma.ptp(along)  # no edge, as of ice
+        slope = np.ma.polyfit(np.mean(each, axis=1), along, 1)[0] if even else 0.0
+        ramp[axis] = slope if abs(slope) * shape[axis] > RISING * noise else 0.0
+    return ramp
+
+
+def flattened(
+    part: np.ndarray, ramp: np.ndarray | None, places: typing.Iterable[np.ndarray], shape: typing.Sequence[int]
+) -> np.ndarray:
+    """Voxels of a tomogram of a shape without the ramp of GreyValues, which is 0 in its middle. places: z, y, x."""
+    if ramp is None or not ramp.any():
+        return part
+    z, y, x = ((slope * (at - n // 2)).astype("f4") for slope, at, n in zip(ramp, places, shape))
+    return np.asarray(part - z[:, None, None] - y[:, None] - x)
+
+
+def _filled(part: np.ndarray, filling: float | None) -> np.ndarray:
     """Where a part of a tomogram is filled: all that cubes of 3 px cover that hold nothing else, since measured voxels
     may have that value, too, above all whole numbers and what is clipped."""
-    filled = part == filling
-    for joined in (np.logical_and, np.logical_or) if filled.any() else ():
-        for axis in range(filled.ndim):
-            before = filled.swapaxes(0, axis)
-            filled = before.copy("K")
-            joined(filled[1:], before[:-1], out=filled[1:])
-            joined(filled[:-1], before[1:], out=filled[:-1])
-            filled = filled.swapaxes(0, axis)
-    return filled
+    filled = np.zeros(part.shape, bool) if filling is None else part == filling
+    return maximum_filter(minimum_filter(filled, 3), 3) if filled.any() else filled
 
 
 def values_statistics(values: np.ndarray) -> GreyValues:
