@@ -43,7 +43,7 @@ def checkAsTaken(micrographs: Any, oneForAll: bool = True) -> List[str]:
     model = first and first.getAttributeValue(DENOISER, None)
     return sayIf(
         model,
-        f"The micrographs are denoised (model {model}): they are for viewing and picking only. Choose the micrographs "
+        f"The micrographs are denoised (model {model}): they are for viewing only. Choose the micrographs "
         "that were denoised; for the extraction of particles that were picked on denoised ones, as Other micrographs.",
     ) or sayIf(
         oneForAll

@@ -506,7 +506,7 @@ def denoise_micrographs(
     seed: int = ...,
     names: Paths = ...,
 ) -> Result[DenoiseMicrographsOutputs]:
-    """Denoise micrographs for viewing and picking, with a network that learns from the micrographs themselves."""
+    """Denoise micrographs for viewing, with a network that learns from the micrographs themselves."""
 
 def extract_particles(
     *,

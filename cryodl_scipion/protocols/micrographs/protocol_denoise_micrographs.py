@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Denoise micrographs as they come, for looking and picking."""
+"""Denoise micrographs as they come, for looking."""
 
 import dataclasses
 import os
@@ -18,7 +18,7 @@ from .micrograph_kinds import Micrographs
 DENOISED, MODEL = "outputMicrographs", "outputModel"
 # How a model learnt, for the summary.
 _LEARNT = {"even-odd": "even-odd", "added-noise": "added-noise", "simulated": "trained on simulated micrographs"}
-ONLY_FOR = "For viewing and picking only. Never extract particles for refinement from them."
+ONLY_FOR = "For viewing only. Pick and extract particles in the original micrographs."
 _TRAINED = "inputModel is None and not shippedModel"
 _MODEL = kinds.ModelOrShipped(
     contract.MICROGRAPH_DENOISER,
@@ -45,12 +45,12 @@ _AVERAGES = [
 class CryodlProtDenoiseMicrographs(
     batches.BatchRun[contract.DenoiseMicrographsConfig, contract.DenoiseMicrographsOutputs]
 ):
-    """Denoise micrographs by a network that learns from the micrographs themselves. For viewing and picking only.
+    """Denoise micrographs by a network that learns from the micrographs themselves. For viewing only.
 
     In: micrographs (also while they are still arriving); averages of even and odd frames, if motion correction made
     them; a model of an earlier run, or none. Out: micrographs of the same names, size and pixel size, so that
-    coordinates picked on them fit the originals; and the model, if it was trained here. Extract particles from the
-    original micrographs. A stopped run continues where it was."""
+    coordinates picked on them fit the originals; and the model, if it was trained here. Pick and extract particles
+    in the original micrographs. A stopped run continues where it was."""
 
     _label = "denoise micrographs"
     _OUTPUTS, _WORK, _MADE = (DENOISED,), "denoise", "denoised"

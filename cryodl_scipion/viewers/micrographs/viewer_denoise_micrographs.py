@@ -64,7 +64,7 @@ class DenoisedWindow(micrograph_window.MicrographWindow):
         return axes
 
     def _text(self) -> str:
-        return "For viewing and picking. Extract particles from the original micrographs."
+        return "For viewing. Pick and extract particles in the original micrographs."
 
 
 class CryodlDenoiseMicrographsViewer(

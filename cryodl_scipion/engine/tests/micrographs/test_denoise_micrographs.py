@@ -63,12 +63,12 @@ def test_the_output_fits_the_input_and_is_not_made_twice(tmp_path):
     assert result.outputs["counts"] == {"mic0": 1, "mic1": 1} and result.outputs["method"] == "added-noise"
     assert result.outputs["pixel_size"] == 4 and result.outputs["resolution"] == 8 and not result.skipped
     assert "trained on 2 micrographs, from the micrographs only" in result.methods[0]
-    assert "extracted from the original micrographs" in result.methods[0]
+    assert "picked and extracted in the original micrographs" in result.methods[0]
     for name, path in result.outputs["files"].items():
         with mrcfile.open(path) as mrc, mrcfile.open(tmp_path / "mics" / f"{name}.mrc") as raw:
             assert mrc.data.shape == raw.data.shape and mrc.data.dtype == np.float32
             assert float(mrc.voxel_size.x) == 4 and abs(mrc.data.mean() - raw.data.mean()) < 1
-            assert "not for extraction" in " ".join(mrc.get_labels())
+            assert "for viewing; not for picking or extraction" in " ".join(mrc.get_labels())
     card = check_model(result.outputs["model"], "micrograph_denoiser")
     assert card["training"]["micrographs"] == ["mic0", "mic1"] and card["training"]["steps"] == 2
 
@@ -78,6 +78,11 @@ def test_the_output_fits_the_input_and_is_not_made_twice(tmp_path):
     after = (tmp_path / "out/mic0.mrc").stat().st_mtime_ns, check_model(tmp_path / "out/model")["weights_sha256"]
     assert before == after and (tmp_path / "out/mic1.mrc").exists()
     assert len(Result.read(tmp_path / "result.json").outputs["files"]) == 2
+
+    made = (tmp_path / "out/mic0.mrc").read_bytes()
+    older = made.replace(b"; not for picking or extraction", b" and picking;not for extraction")
+    (tmp_path / "out/mic0.mrc").write_bytes(older)
+    assert older != made and denoise(tmp_path) == 0  # an older version's file is the command's, too
 
 
 def test_changed_micrographs_are_denoised_anew_and_the_models_age_is_said(tmp_path):

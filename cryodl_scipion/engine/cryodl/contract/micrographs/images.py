@@ -163,7 +163,7 @@ class EstimateCtfOutputs(Outputs):
 
 
 class DenoiseMicrographsConfig(pick_fields.OnMicrographs):
-    """Denoise micrographs for viewing and picking, with a network that learns from the micrographs themselves."""
+    """Denoise micrographs for viewing, with a network that learns from the micrographs themselves."""
 
     output: str = fields.output_folder("Folder for <micrograph>.mrc, and model/ if one was trained.")
     model: typing.Optional[str] = fields.model(

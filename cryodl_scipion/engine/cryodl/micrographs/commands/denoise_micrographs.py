@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`cryodl denoise-micrographs`: micrographs in, one denoised <micrograph>.mrc each out, for looking and picking.
+"""`cryodl denoise-micrographs`: micrographs in, one denoised <micrograph>.mrc each out, for looking.
 
 The network learns from the micrographs themselves, unless --model gives one that has learnt before. A finished
 micrograph is not denoised again, and a model that the folder has is not trained again, so that micrographs may arrive
@@ -28,13 +28,13 @@ NO_GROUND_TRUTH = {
     "even-odd": "from averages of even and odd frames (noise2noise)",
     "added-noise": "from the micrographs only, with added noise of their own spectra (recorrupted-to-recorrupted)",
 }
-LABEL = "cryodl: denoised, for viewing and picking; not for extraction"
+LABEL = "cryodl: denoised, for viewing; not for picking or extraction"
 
 
 @command
 def denoise_micrographs(config: DenoiseMicrographsConfig, run: Run) -> DenoiseMicrographsOutputs:
     sources, folder = agreement.micrograph_sources(config, run.names), Path(config.output)
-    files.prepare_folder([(s.name, path) for s in sources for path in s.paths], folder, ".mrc", LABEL.encode())
+    files.prepare_folder([(s.name, path) for s in sources for path in s.paths], folder, ".mrc", LABEL.partition(",")[0].encode())
     run.warn(*micrographs.pixel_size_warnings([s.path for s in sources], config.pixel_size))
     remove = lambda gone: (folder / f"{gone}.mrc").unlink(missing_ok=True)  # of a file that was replaced
     # denoised, a header would no longer tell another binning
@@ -75,8 +75,8 @@ def denoise_micrographs(config: DenoiseMicrographsConfig, run: Run) -> DenoiseMi
     named = [(s.name, s.path) for s in sources]
     done = run.each(named, "micrograph", "denoised", denoise, known, remove, begin=denoiser)
     run.summary(
-        f"{counted(len(done), 'denoised micrograph')}: {folder}/<micrograph>.mrc. They are for viewing and picking; "
-        "extract particles from the original micrographs."
+        f"{counted(len(done), 'denoised micrograph')}: {folder}/<micrograph>.mrc. They are for viewing; "
+        "pick and extract particles in the original micrographs."
     )
     learnt = (
         f"{counted(card['training']['simulated_micrographs'], 'simulated micrograph')} of other structures"
@@ -84,8 +84,8 @@ def denoise_micrographs(config: DenoiseMicrographsConfig, run: Run) -> DenoiseMi
         else f"{counted(len(card['training']['micrographs']), 'micrograph')}, {NO_GROUND_TRUTH[card['method']]}"
     )
     run.methods(
-        f"For picking and inspection, micrographs were denoised with {PROGRAM} to {resolution:.3g} Å by a "
-        f"U-Net that was trained on {learnt}; particles were extracted from the original micrographs."
+        f"For inspection, micrographs were denoised with {PROGRAM} to {resolution:.3g} Å by a "
+        f"U-Net that was trained on {learnt}; particles were picked and extracted in the original micrographs."
     )
     return DenoiseMicrographsOutputs(
         micrographs=str(folder),
