@@ -354,9 +354,9 @@ class ArrivingBatches(StoredSettings):
 
     def _checkBatches(self) -> List[str]:
         return kinds.sayIf(
-            self.numberOfThreads.get() < MIN_THREADS,
-            f"Scipion threads is {self.numberOfThreads.get()}; at least {MIN_THREADS} are needed: one starts the "
-            f"steps, one looks for new {self._ITEM}s, and the others {self._WORK}.",
+            (self.numberOfThreads.get() or 0) < MIN_THREADS,
+            f"Scipion threads is {self.numberOfThreads.get() or 'empty'}; at least {MIN_THREADS} are needed: one "
+            f"starts the steps, one looks for new {self._ITEM}s, and the others {self._WORK}.",
         )
 
 

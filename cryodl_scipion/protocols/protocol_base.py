@@ -146,7 +146,7 @@ class CryodlProtBase(PluginProtocol):
         """The form asks before it runs; a run that a queue sends to another machine may find its GPU there."""
         found = sayIf(
             self.usesGpu() and not self.useQueue() and not hasGpuDriver(),
-            "*Use GPU?* is Yes, but this machine has no GPU driver, so the run would stop at once. Choose No, or send "
+            "*GPU IDs* is set to Yes, but this machine has no GPU driver, so the run would stop. Choose No, or send "
             "the run to a machine with a GPU.",
         )
         return [inFormWords(self, one) for one in found + self._headerWarnings() + super().warnings()]
@@ -163,8 +163,8 @@ class CryodlProtBase(PluginProtocol):
             gpus = self.getGpuList()
         except ValueError:
             gpus = []
-        sideBySide, given = max(1, self.numberOfThreads.get() - 1) if self.modeParallel() else 1, self.gpuList.get()
-        tooMany = len(gpus) > sideBySide and not contract.EVERY_COMMAND[contract.command_name(self._CONFIG)].several
+        together, given = max(2, self.numberOfThreads.get() or 0) - 1 if self.modeParallel() else 1, self.gpuList.get()
+        tooMany = len(gpus) > together and not contract.EVERY_COMMAND[contract.command_name(self._CONFIG)].several
         return (
             sayIf(not gpus, f"GPU IDs is {given!r}; give numbers such as 0 or 0,1, or choose not to use GPUs.")
             or sayIf(
@@ -174,7 +174,7 @@ class CryodlProtBase(PluginProtocol):
             or sayIf(
                 tooMany,
                 f"GPU IDs names {len(gpus)} GPUs ({given}), but with {self.numberOfThreads.get()} Scipion threads only "
-                f"{sideBySide} of them can be used: each batch uses one GPU, and one thread only watches for input. "
+                f"{together} of them can be used: each batch uses one GPU, and one thread only watches for input. "
                 f"Set Scipion threads to {len(gpus) + 1}, or give fewer GPUs.",
             )
         )

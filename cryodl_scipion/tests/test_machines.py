@@ -78,7 +78,7 @@ class TestCryodlDevices(MachineTest):
         for driver, queue, asked in ((False, False, True), (False, True, False), (True, False, False)):
             protocol._useQueue.set(queue)
             with mock.patch.object(protocol_base, "hasGpuDriver", return_value=driver):
-                self.assertEqual("has no GPU driver" in " ".join(protocol.warnings()), asked)
+                self.assertEqual("*GPU IDs* is set to Yes, but" in " ".join(protocol.warnings()), asked)
         protocol.useGpu.set(False)
         with mock.patch.object(protocol_base, "hasGpuDriver", return_value=False):
             self.assertNotIn("has no GPU driver", " ".join(protocol.warnings()))

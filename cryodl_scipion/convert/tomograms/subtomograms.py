@@ -176,10 +176,10 @@ def tiltRange(item: EMObject) -> Optional[Tuple[float, ...]]:
     return tuple(angles) if len(angles) == 2 and None not in angles and angles[0] < angles[1] else None
 
 
-def tiltsOf(tomograms: Any) -> Optional[Tuple[float, ...]]:
-    """(least, largest) degrees of the first tomogram of a set, or of the set, that says; None if none does."""
-    items = [] if tomograms is None else [*(one.clone() for one in tomograms.iterItems()), tomograms]
-    return next((found for found in map(tiltRange, items) if found), None)
+def tiltsOf(tomograms: Any) -> List[Tuple[float, ...]]:
+    """(least, largest) degrees of each tomogram of a set that says, else of the set; [] if none does."""
+    own, ofSet = ([], None) if tomograms is None else ([*map(tiltRange, tomograms.iterItems())], tiltRange(tomograms))
+    return [*filter(None, own)] or [*filter(None, [ofSet])]
 
 
 # ----- from the engine

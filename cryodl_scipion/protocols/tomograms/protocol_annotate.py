@@ -106,9 +106,8 @@ class FromLabels(FromSource[ImportAnnotationsConfig]):
 
     def completed(self, protocol: Any, config: ImportAnnotationsConfig) -> ImportAnnotationsConfig:
         config = super().completed(protocol, config)
-        if protocol.inputTomograms.get() is None or protocol.inputMasks.get() is None:
-            return config
-        return protocol._withLabelled(config)
+        both = protocol.inputTomograms.get() is not None and protocol.inputMasks.get() is not None
+        return protocol._withLabelled(config) if both else config
 
     def problems(self, protocol: Any) -> List[str]:
         tomograms, masks = protocol.inputTomograms.get(), protocol.inputMasks.get()

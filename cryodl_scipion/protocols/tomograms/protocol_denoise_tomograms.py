@@ -77,7 +77,7 @@ class CryodlProtDenoiseTomograms(
 
     def _completed(self, config: contract.DenoiseTomogramsConfig) -> contract.DenoiseTomogramsConfig:
         halves = [halfTomogramsOf(item) for item in clonesOf(self.inputTomograms.get())]
-        least, largest = tiltsOf(self.inputTomograms.get()) or (-60.0, 60.0)
+        least, largest = (tiltsOf(self.inputTomograms.get()) or [(-60.0, 60.0)])[0]
         both = bool(halves) and all(halves)
         return dataclasses.replace(
             config,

@@ -108,6 +108,9 @@ class TestCryodlEstimateCTF(CryodlTest):
         self.assertIn("not above the minimum defocus", " ".join(self.make(minimumDefocus=60000).validate()))
         self.assertIn("at least 1.5 times", " ".join(self.make(lowestResolution=8, highestResolution=8).validate()))
         self.assertIn("Scipion threads is 2; at least 3", " ".join(self.make(numberOfThreads=2).validate()))
+        empty = self.make()
+        empty.numberOfThreads.set(None)
+        self.assertIn("Scipion threads is empty; at least 3", " ".join(empty.validate()))
         self.assertIn("Batch size is 0", " ".join(self.make(batchSize=0).validate()))
 
     def test_arriving_micrographs_are_fitted_once_though_the_run_is_stopped(self):

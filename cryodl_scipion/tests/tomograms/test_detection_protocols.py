@@ -157,6 +157,12 @@ class TestCryodlDetection(ViewersTest):
         self.assertEqual((ferritin.getSize(), self.byNetwork.coordinates_ribosome.getSize()), (6, 6))
         self.assertEqual({i.getAttributeValue("_cryodlSpecies") for i in ferritin.iterItems()}, {"apo-ferritin"})
 
+    def test_several_tilt_ranges_are_said_where_one_is_used(self):
+        for least in (-47.0, -38.0):
+            source = makeTomograms(self, ("TS_03", "TS_04"), tilts={"TS_04": (least, 54.0)})
+            run = self.makeProtocol(CryodlProtDetectParticles, dict(inputTomograms=(source, "outputTomograms")))
+            self.assertEqual("The tomograms have several tilt ranges" in " ".join(run.warnings()), least == -38)
+
     def test_detections_of_a_template_lie_and_are_turned_as_the_engine_says(self):
         found = self.byTemplate.outputCoordinates
         first = [item.clone() for item in found.iterItems()][0]

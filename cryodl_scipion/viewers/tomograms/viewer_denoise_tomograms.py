@@ -67,7 +67,7 @@ class CryodlDenoiseTomogramsViewer(
         made = protocol._made()
         controls = {} if made is None else {k: v for k, v in made.controls.items() if v}
         if not controls:
-            return self.infoMessage("No tomogram with halves is denoised.", "No controls")
+            return self.infoMessage("No tomogram with halves is denoised, or not yet.", "No controls")
         names = {name: tsId for tsId, name in engineNames(protocol.inputTomograms.get()).items()}
         shown = sorted(controls)[len(controls) // 2]  # one stands for all; denoise.json has them all
         draw = lambda figure: drawControls(figure.add_subplot(), names.get(shown, shown), controls[shown])

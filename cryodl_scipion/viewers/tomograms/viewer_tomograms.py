@@ -160,7 +160,7 @@ class MergeViewer(PanelsViewer, section="Features", wait="There are no labels", 
         made = self.needed(self.protocol._made())
         files = {name: each for name, each in (made.surfaces or {}).items() if each}
         if not files:
-            return self.infoMessage("This run made no surfaces. Run a copy of it with *Surfaces*.", "No surfaces")
+            return self.infoMessage("This run made no surfaces. Set *Surfaces* to Yes in a copy of it.", "No surfaces")
         data = Surfaces(files, made.scripts, made.features)
         return self.window(SurfacesWindow, data, self.title("Surfaces"), lambda path: self.chimera(path, "script"))
 
