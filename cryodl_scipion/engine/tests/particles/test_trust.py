@@ -162,6 +162,17 @@ def test_no_detail_beyond_nyquist_is_claimed(tmp_path, monkeypatch, pixel_size, 
     assert settings.fine_resolution() == finest and settings.search_resolution() >= finest
 
 
+def test_a_tight_box_makes_no_angles_useless_that_may_be_right(project, monkeypatch):
+    """Of 150 particles of 1WCM in a box of 1.17 diameters 55 % of the evidence is explained, and 75 % are right."""
+    grid = np.stack(np.mgrid[:BOX, :BOX, :BOX]) - BOX // 2
+    rod = ((grid[0] ** 2 + grid[1] ** 2 < 9) & (np.abs(grid[2]) < 12)).astype(np.float32)
+    write_mrc("rod.mrc", rod, PIXEL)
+    monkeypatch.setattr("cryodl.particles.commands.assign_orientations.TIGHT", 0.3)
+    result = orient(structure="rod.mrc", output="f.star")
+    assert any("rod.mrc does not explain these particles" in said for said in result.warnings)
+    assert "of no use" not in " ".join(result.summary) and "if all particles show" in " ".join(result.summary)
+
+
 def test_noise_is_said_to_be_nothing_and_its_answers_are_improbable(project, monkeypatch, capsys):
     monkeypatch.setattr(
         "cryodl.particles.commands.assign_orientations.size_notes", lambda *given: ["fits map.mrc better"]

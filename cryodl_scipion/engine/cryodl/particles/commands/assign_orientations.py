@@ -24,9 +24,8 @@ from ..denoisers import load_denoiser
 from ..orientations import assign, kept_controls, simulated_set
 from ..orientations.explained import ERRORS, explained
 from ..orientations.hypotheses import choose_hypothesis, flipped_notes, hypotheses
-from ..orientations.structure import end_of, prepare_structure, size_notes
+from ..orientations.structure import TIGHT, end_of, prepare_structure, size_notes
 
-# columns of our own, beside RELION's
 PROBABILITY = "rlnMaxValueProbDistribution"
 UNTOLD = "How many orientations are correct cannot be told: that takes raw images, and controls (--controls)."
 START = "The images are the raw ones. Use the angles as the start of a refinement."
@@ -34,8 +33,8 @@ FOREIGN = (
     "The structure does not explain these particles: if they show another molecule, junk or noise, these angles are "
     "of no use."
 )
-MANY, FEW = 1000, 96  # particles of a search so long that a few are looked at first; how many
-UNCLEAR = 0.5  # mean probability of the answers below which the user is warned
+# particles of a search so long that a few are looked at first; how many; mean probability below which it is warned
+MANY, FEW, UNCLEAR = 1000, 96, 0.5
 
 
 @command
@@ -178,6 +177,8 @@ def _trust(
             else "Use the angles as the start of a refinement of the raw images: these are denoised.",
         ]
     explanation = explained(search, found.evidence)
+    roomy = search.settings.diameter <= TIGHT * search.width  # else its particles seem explained as little as others
+    foreign = explanation.foreign and (roomy or explanation.signal < ERRORS)
     # of other images a flag or contrast that fits by chance is not to be believed
     doubts = explanation.warnings(config.particles, config.structure)
     run.warn(*(doubts or advice))
@@ -191,7 +192,7 @@ def _trust(
             "evidence that particles of this structure with as much signal would give"
             + (
                 f"; {100 * calibration.right:.0f} % of such made-up particles were oriented correctly."
-                if calibration and not explanation.foreign
+                if calibration and not foreign
                 else "."
             )
         ]
@@ -199,9 +200,9 @@ def _trust(
         else []
     )
     if calibration is None or not explanation.can_be_told:
-        return {EXPLAINED: explanation.particle}, ([FOREIGN] if explanation.foreign else [UNTOLD, START]) + explains
+        return {EXPLAINED: explanation.particle}, ([FOREIGN] if foreign else [UNTOLD, START]) + explains
     probability = calibration.probability(found)
-    if probability.mean() < UNCLEAR and not explanation.foreign:
+    if probability.mean() < UNCLEAR and not foreign:
         run.warn(
             f"Only {100 * probability.mean():.0f} % of the orientations are expected to be correct (within "
             f"{simulated_set.RIGHT:g}°): the others cannot be determined from single images "
@@ -213,12 +214,12 @@ def _trust(
             + f". Keep particles with a large {MARGIN} or {PROBABILITY}."
             + " If the structure has a symmetry, give it (--symmetry)." * (config.symmetry.upper() == "C1")
         )
-    expected = (
+    uses = [
         f"{min(100 * probability.mean(), 99):.0f} % are expected to be correct (within {simulated_set.RIGHT:g}°), if "
-        "all particles show the structure, and it alone: false picks are not counted."
-    )
-    uses = [FOREIGN] if explanation.foreign else [expected, START]
-    return {PROBABILITY: probability, EXPLAINED: explanation.particle}, uses + explains
+        "all particles show the structure, and it alone: false picks are not counted.",
+        START,
+    ]
+    return {PROBABILITY: probability, EXPLAINED: explanation.particle}, ([FOREIGN] if foreign else uses) + explains
 
 
 def _origin(search: assign.Search, config: AssignOrientationsConfig) -> dict[str, typing.Any]:

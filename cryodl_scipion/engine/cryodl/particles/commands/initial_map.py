@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import InitialMapConfig, InitialMapOutputs, resolution_in_words, write_json
+from ...contract import InitialMapConfig, InitialMapOutputs, ReconstructConfig, resolution_in_words, write_json
 from ...core.projections import euler_angles
 from ...io import mrc, particle_sets
 from ...io.particles import EXPLAINED, MARGIN, ORIGIN, SCORE
@@ -15,10 +15,11 @@ from ...likelihood import half_disc, reference
 from ...likelihood.observed import WIDEST, Source, smoothed_notes
 from ...reconstruction import halves, views
 from ...running.runner import PROGRAM, Run, command
+from ..heterogeneity.inputs import sample_notes
 from ..initial.alignment import enlarged, filtered_mean, reached
 from ..initial.climb import FINEST, Found, InHalves, gain_of_second, judged_maps, started_maps
 
-FEWEST = 200  # particles; see the page
+FEWEST, LARGEST = 200, 128  # particles, see the page; px of boxes of which a finer map takes no GB of memory
 WORK = "starts"  # folder in the output's, for finished starts
 
 
@@ -48,9 +49,10 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
     if len(particles) < FEWEST:
         write_json(folder / "judgement.json", dict(reasons=nothing.reasons))
         return _told(run, nothing)
-    source = Source(particles, diameter, contrast, particles.ctf_state).measured()
     disc = half_disc.HalfDisc(particles.box, FINEST / diameter * particles.box, run.device)
-    observed = source.observed(np.arange(len(particles)), disc)
+    observed = (
+        Source(particles, diameter, contrast, particles.ctf_state).measured().observed(np.arange(len(particles)), disc)
+    )
     both = InHalves(particles, halves.split_halves(particles, run.seed), observed, diameter)
     starts = started_maps(both, folder / WORK, run)
     run.discard(WORK)
@@ -65,22 +67,23 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
             "There may be another molecule or state among them, or their CTFs and centres are not exact: look at the "
             "2-D classes and run `cryodl fit-heterogeneity`."
         )
-    coverage = verdict.views.least
-    write_json(folder / "judgement.json", dict(dataclasses.asdict(verdict), coverage=coverage, reasons=reasons))
+    write_json(
+        folder / "judgement.json", dict(dataclasses.asdict(verdict), coverage=verdict.views.least, reasons=reasons)
+    )
     made = dataclasses.replace(
         nothing,
         determined=not reasons,
         reasons=reasons,
         agreement=verdict.agreement,
-        coverage=round(coverage, 4),
+        coverage=round(verdict.views.least, 4),
         limit=width / disc.radius,
         **verdict.views.outputs(),
     )
-    return _told(run, made if reasons else _write(folder, config.output, both, found, made))
+    return _told(run, made if reasons else _write(run, folder, both, found, made))
 
 
 def _write(
-    folder: Path, output: str, both: InHalves, found: dict[int, Found], made: InitialMapOutputs
+    run: Run, folder: Path, both: InHalves, found: dict[int, Found], made: InitialMapOutputs
 ) -> InitialMapOutputs:
     particles, climb = both.particles, both.climb(1, 0)
     whole, curve = filtered_mean((found[1].density, found[2].density), climb.mask)
@@ -100,14 +103,14 @@ def _write(
         "rlnMaxValueProbDistribution": probability,
     }
     particle_sets.write_particles_star(folder / "particles.star", particles, changes)
-    width = particles.box * particles.pixel_size
-    resolution, by_direction = reached(curve, width, both.observed.disc.radius), None
-    if resolution is not None:
-        first, second = (one.density * climb.mask for one in found.values())
-        by_direction = [
-            [*axis, at if at is None else max(at, made.limit or at)]
-            for *axis, at in views.resolutions(first, second, width / climb.side)
-        ]
+    if particles.box <= LARGEST:  # a coarse map agrees with phases that it was made with, right or not
+        oriented = dataclasses.replace(particles, angles=euler_angles(matrices), shifts_yx=shifts)
+        config = ReconstructConfig(particles.path, run.config.output, mask_diameter=run.config.mask_diameter)
+        finer = halves.half_reconstructions(oriented, both.halves, config, run.device)
+        run.warn(*sample_notes(oriented, both.halves, finer, config, run.device))
+    width, output = particles.box * particles.pixel_size, run.config.output
+    resolution = reached(curve, width, both.observed.disc.radius)
+    first, second = (one.density * climb.mask for one in found.values())
     return dataclasses.replace(
         made,
         map=f"{output}/map.mrc",
@@ -116,23 +119,28 @@ def _write(
         particles=f"{output}/particles.star",
         resolution=None if resolution is None else round(resolution, 3),
         fsc=[round(float(value), 5) for value in curve],
-        by_direction=by_direction,
+        by_direction=None
+        if resolution is None
+        else [
+            [*axis, at if at is None else max(at, made.limit or at)]
+            for *axis, at in views.resolutions(first, second, width / climb.side)
+        ],
     )
 
 
 def _told(run: Run, made: InitialMapOutputs) -> InitialMapOutputs:
     if not made.determined or made.coverage is None:
         run.summary("No map was determined, because " + "; ".join(made.reasons) + ".")
-        return made
-    run.summary(
-        f"Map of {made.count} particles, {resolution_in_words(made.resolution)} (FSC 0.143 of halves that started "
-        f"apart; detail to {made.limit:.3g} Å was compared); its hand is unknown.",
-        f"The maps of both halves agree with a correlation of {made.agreement:.2f}; the direction seen least has "
-        f"{100 * made.coverage:.0f} % of the views that even views would give.",
-    )
-    run.methods(
-        f"A first map was found without a reference by stochastic expectation maximisation ({PROGRAM}), from random "
-        f"orientations, in two independent halves of {made.count} particles; its resolution was "
-        f"{resolution_in_words(made.resolution)} (FSC 0.143)."
-    )
+    else:
+        run.summary(
+            f"Map of {made.count} particles, {resolution_in_words(made.resolution)} (FSC 0.143 of halves that started "
+            f"apart; detail to {made.limit:.3g} Å was compared); its hand is unknown.",
+            f"The maps of both halves agree with a correlation of {made.agreement:.2f}; the direction seen least has "
+            f"{100 * made.coverage:.0f} % of the views that even views would give.",
+        )
+        run.methods(
+            f"A first map was found without a reference by stochastic expectation maximisation ({PROGRAM}), from "
+            f"random orientations, in two independent halves of {made.count} particles; its resolution was "
+            f"{resolution_in_words(made.resolution)} (FSC 0.143)."
+        )
     return made

@@ -4,8 +4,7 @@
 Punjani et al. (2017) find first maps by stochastic gradient descent; here each step maximises the likelihood of some
 particles at a temperature that falls (Ueda and Nakano 1998, Deterministic annealing EM), and adds to fading sums.
 Sums of weighted slices in a small transform, and the map that they make: the transpose of likelihood.Reference.
-Whether a second map explains particles better that neither map was made from: then several molecules are mixed.
-The particles in two halves, each with maps of its own, and what they agree on."""
+Whether a second map explains particles better that neither was made from, and what maps of both halves agree on."""
 
 import dataclasses
 import typing
@@ -301,5 +300,4 @@ def gain_of_second(both: InHalves, found: dict[int, Found], run: Run) -> float:
     """What a second map would gain."""
     one, other = (both.observed[np.nonzero(both.halves == half)[0]] for half in (1, 2))
     with run.progress(STEPS + len(FULL), "step", title="second map") as bar:
-        gain = second_map_gain(one, other, found[1].density, both.diameter, (run.seed, 3), bar.update)
-    return round(gain, 3)
+        return round(second_map_gain(one, other, found[1].density, both.diameter, (run.seed, 3), bar.update), 3)

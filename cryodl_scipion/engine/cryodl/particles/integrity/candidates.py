@@ -2,8 +2,7 @@
 """Candidate orientations at which compositions are compared: around the particles' angles, or from a search. Both have
 source (observed.Source with its noise measured), gain(rings), apart (degrees between a candidate and the truth),
 offset(rows) ((m, 2) px that the images are moved by first), shifts ((t, 2) px, of all candidates to begin with) and
-matrices(rows) ((m, k, 3, 3), image to density).
-Pictures of example particles of each composition beside its projections."""
+matrices(rows) ((m, k, 3, 3), image to density). Pictures of example particles beside projections."""
 
 import copy
 import dataclasses

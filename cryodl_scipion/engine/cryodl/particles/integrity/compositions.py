@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The compositions of a complex as densities in one frame, and the check that they are in one.
-
 Particles simulated from the compositions with the user's CTFs and noise, to calibrate the probabilities."""
 
 import dataclasses

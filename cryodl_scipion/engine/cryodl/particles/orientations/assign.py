@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Orientations of particles by maximum likelihood: one search for all, and a refinement of the likeliest answers.
-
-Orientations found by a search, and their confidence.
-Settings of an orientation search: range and fineness."""
+"""Orientations of particles by maximum likelihood, and their confidence: one search for all, and a refinement of the
+likeliest answers."""
 
 import copy
 import dataclasses

@@ -3,8 +3,7 @@
 signal.
 
 How much signal images hold above their noise does not depend on what they show. If they show the structure, the search
-finds as much evidence for it as in particles made up with all of that signal; if they show something else, less.
-Check on a sample that particles are explained by a structure, for commands that do not orient them."""
+finds as much evidence for it as in particles made up with all of that signal; if they show something else, less."""
 
 import copy
 import dataclasses

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Particles simulated from the user's structure, CTFs and noise, with known orientations.
-
-Calibration of the probabilities of orientations on simulated particles with known orientations.
+"""Particles simulated from the user's structure, CTFs and noise, whose known orientations calibrate probabilities.
 Controls oriented by the same search as the particles: noise, and particles whose fine detail is noise."""
 
 import dataclasses
