@@ -34,7 +34,9 @@ LABEL = "cryodl: denoised, for viewing; not for picking or extraction"
 @command
 def denoise_micrographs(config: DenoiseMicrographsConfig, run: Run) -> DenoiseMicrographsOutputs:
     sources, folder = agreement.micrograph_sources(config, run.names), Path(config.output)
-    files.prepare_folder([(s.name, path) for s in sources for path in s.paths], folder, ".mrc", LABEL.partition(",")[0].encode())
+    files.prepare_folder(
+        [(s.name, path) for s in sources for path in s.paths], folder, ".mrc", LABEL.partition(",")[0].encode()
+    )
     run.warn(*micrographs.pixel_size_warnings([s.path for s in sources], config.pixel_size))
     remove = lambda gone: (folder / f"{gone}.mrc").unlink(missing_ok=True)  # of a file that was replaced
     # denoised, a header would no longer tell another binning
