@@ -143,7 +143,7 @@ def filamentLines(results: Iterable[Result[PickFilamentsOutputs]]) -> List[str]:
         for told in [o for o in outputs if o.segment_distance][:1]
     ]
     edges = total(o.at_edges for o in outputs)
-    lines += sayIf(edges, f"{counted(edges, 'trace')} left out along edges of film, margins or a field with film")
+    lines += sayIf(edges, f"{counted(edges, 'trace')} left out along edges of film, margins or the field")
     none = "No filament was found. Check the filament diameter and the contrast, or lower the threshold."
     return lines + sayIf(micrographs and not segments, none)
 

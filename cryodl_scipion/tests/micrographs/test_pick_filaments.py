@@ -58,7 +58,7 @@ class TestCryodlPickFilaments(CryodlTest):
         again = dataclasses.replace(made, outputs=dataclasses.replace(made.outputs, at_edges={"mic_001": 2}))
         both = filamentLines([again, again])
         self.assertEqual(both[:2], filamentLines([made])[:2])
-        self.assertEqual(both[2], "2 traces left out along edges of film, margins or a field with film")
+        self.assertEqual(both[2], "2 traces left out along edges of film, margins or the field")
 
     def test_other_settings_are_not_mixed_into_a_run(self):
         self.picked.filamentDiameter.set(90)

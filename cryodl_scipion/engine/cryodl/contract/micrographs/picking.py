@@ -273,8 +273,8 @@ class PickFilamentsConfig(pick_fields.OnMicrographs):
     )
     contrast: str = fields.protein_contrast(default="dark", expert=True)
     keep_edges: bool = param(
-        "Keep filaments that run along the edge of a carbon film, of a filled margin or, in a field with film, of the "
-        "field. Most of these are the edge itself.",
+        "Keep filaments that run along the edge of a carbon film, of a filled margin or of the field. Most of these "
+        "are the edge itself.",
         False,
         label="Keep filaments along edges",
         expert=True,

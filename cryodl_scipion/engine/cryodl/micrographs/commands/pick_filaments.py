@@ -73,8 +73,8 @@ def pick_filaments(config: PickFilamentsConfig, run: Run) -> PickFilamentsOutput
     )
     if at_edges := sum((made.at_edges or {}).values()):
         run.summary(
-            f"{counted(at_edges, 'more trace')} left out: along the edge of a carbon film or of a filled margin, or, "
-            "beside film, of the field (--keep-edges keeps them)."
+            f"{counted(at_edges, 'more trace')} left out: along the edge of a carbon film, of a filled margin or of "
+            "the field (--keep-edges keeps them)."
         )
     if not made.segments:
         run.warn(

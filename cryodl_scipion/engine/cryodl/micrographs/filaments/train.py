@@ -43,7 +43,7 @@ class FilamentPicker(TiledNetwork):
         """Filaments of a micrograph, longest first, and how many were left out because they run along an edge; at that
         one of the diameters by which most is traced. image: (h, w) float32 as read. pixel_size: Å. diameter: of the
         filament, Å. threshold: mean score of a filament at least, 0 to 1. shortest: length of a filament at least, Å.
-        keep_edges: keep those along an edge of film, of a filled margin, of a field with film. Returns list of Trace in
+        keep_edges: keep those along an edge of film, of a filled margin, of the field. Returns list of Trace in
         px of the micrograph; the number left out. Raises ValueError: the image cannot be picked."""
         if problem := particle_size_problem(diameter, pixel_size, min(image.shape)):
             raise ValueError(problem)
@@ -92,14 +92,13 @@ MARGIN = 1.0  # diameters from what is not really there
 
 
 def at_edges(traces: typing.Sequence[Trace], image: np.ndarray, valid: np.ndarray, width: float) -> np.ndarray:
-    """Which traces run along an edge of carbon (or gold) film, of a filled margin, or of a field that shows film.
+    """Which traces run along an edge of carbon (or gold) film, of a filled margin, or of the field.
 
     traces: sequence of Trace in px of the image. image: (h, w) as rescale_micrograph gives it: the background not
     removed. valid: (h, w) bool, what of it is really there. width: px, diameter of a filament. Returns (n,) bool."""
-    film, near = find_carbon(image, valid, width), np.zeros(image.shape, bool)
-    if film.any() or not valid.all():
-        # beside a film the background is not flat at the field's own edge, which looks like a filament then
-        near = distance_transform_edt(np.pad(valid, 1, constant_values=not film.any()))[1:-1, 1:-1] <= MARGIN * width
+    film = find_carbon(image, valid, width)
+    # beside film or thick ice the background is not flat at the field's own edge, which looks like a filament then
+    near = distance_transform_edt(np.pad(valid, 1))[1:-1, 1:-1] <= MARGIN * width
     if film.any():
         reach = max(RIM * width, max(image.shape) / GRID)  # the rim is known to a cell of the grid
         near |= np.where(film, distance_transform_edt(film), distance_transform_edt(~film)) <= reach
