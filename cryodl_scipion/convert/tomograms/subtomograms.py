@@ -38,6 +38,7 @@ TILTS = ("cryodlTiltMin", "cryodlTiltMax")
 CLASS_NAMES = "_cryodlClassNames"
 # What the engine calls the class of number 0.
 UNKNOWN = "unknown"
+_APART = 5.0  # degrees by which tilt ranges differ at most
 # How other plugins call the half set and the volume of weights of an item.
 _HALVES, _WEIGHTS = ("_rlnRandomSubset", "_rdnSubset"), ("_ctfFile",)
 
@@ -180,6 +181,16 @@ def tiltsOf(tomograms: Any) -> List[Tuple[float, ...]]:
     """(least, largest) degrees of each tomogram of a set that says, else of the set; [] if none does."""
     own, ofSet = ([], None) if tomograms is None else ([*map(tiltRange, tomograms.iterItems())], tiltRange(tomograms))
     return [*filter(None, own)] or [*filter(None, [ofSet])]
+
+
+def severalTilts(tomograms: Any) -> List[str]:
+    """A sentence about tomograms whose tilt ranges differ, where that of the first is used for all."""
+    tilts = tiltsOf(tomograms)
+    apart = [abs(angle - first) for one in tilts for angle, first in zip(one, tilts[0])]
+    return sayIf(
+        max(apart, default=0.0) > _APART,
+        "The tomograms have several tilt ranges, and that of the first is used for all. Take each by itself.",
+    )
 
 
 # ----- from the engine

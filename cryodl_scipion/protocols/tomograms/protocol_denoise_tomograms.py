@@ -8,7 +8,7 @@ from typing import Any, Dict, List
 from pyworkflow.object import String
 from tomo.objects import SetOfTomograms
 
-from ...convert.tomograms.subtomograms import tiltsOf
+from ...convert.tomograms.subtomograms import severalTilts, tiltsOf
 from ...convert.tomograms.tomograms import DENOISER, clonesOf, engineNames, halfTomogramsOf, idOf
 from ...engine.cryodl import contract
 from ...objects import CryodlModel
@@ -109,6 +109,10 @@ class CryodlProtDenoiseTomograms(
                 "them again with their acquisition.",
             )
         )
+
+    def _warnings(self) -> List[str]:
+        filled = self._config().fill_wedge
+        return super()._warnings() + (severalTilts(self.inputTomograms.get()) if filled else [])
 
     def _citations(self) -> List[str]:
         card = self._card() or dict(fills_wedge=self.fillWedge.get(), network="unet3d")

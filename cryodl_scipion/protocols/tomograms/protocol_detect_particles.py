@@ -17,7 +17,7 @@ from .tomogram_kinds import WholeTomograms
 TEMPLATE, NETWORK = 0, 1
 _TEMPLATE, _NETWORK = (f"findBy == {kind}" for kind in (TEMPLATE, NETWORK))
 OF_SPECIES = "coordinates_{}"  # of several species; signs that no attribute can have are underscores
-_BOX, _TILTS = 1.5, 5.0  # diameters of the largest species; degrees by which tilt ranges differ at most
+_BOX = 1.5  # diameters of the largest species
 
 
 class TemplateStructure(MapOrModel):
@@ -108,11 +108,12 @@ class CryodlProtDetectParticles(OneRun[contract.DetectParticlesConfig, contract.
         return dataclasses.replace(config, tilt_min=tilts[0][0], tilt_max=tilts[0][1]) if tilts else config
 
     def _warnings(self) -> List[str]:
-        tilts = subtomograms.tiltsOf(self.inputTomograms.get()) if self._byTemplate() else [(0.0, 0.0)]
-        return sayIf(not tilts, "The tomograms do not store their tilt range; -60° to 60° is assumed.") or sayIf(
-            max(abs(angle - first) for one in tilts for angle, first in zip(one, tilts[0])) > _TILTS,
-            "The tomograms have several tilt ranges, and that of the first is used for all. Search each by itself.",
-        )
+        if not self._byTemplate():
+            return []
+        return sayIf(
+            not subtomograms.tiltsOf(self.inputTomograms.get()),
+            "The tomograms do not store their tilt range; -60° to 60° is assumed.",
+        ) or subtomograms.severalTilts(self.inputTomograms.get())
 
     def _citations(self) -> List[str]:
         return ["cryodl", "Roseman2003", "Chaillet2023", "Gorski2005"] if self._byTemplate() else super()._citations()

@@ -15,7 +15,7 @@ from ...viewers.tomograms.viewer_denoise_tomograms import drawControls, drawDeno
 from ..fake_model import TOMOGRAM_CONTROLS, writeModel
 from ..particle_sets import finishedWith
 from ..tomogram_panels import ViewersTest
-from ..tomogram_sets import PIXEL_SIZE, SHAPE, setOfTomograms, tomogramAt, writeVolume
+from ..tomogram_sets import PIXEL_SIZE, SHAPE, makeTomograms, setOfTomograms, tomogramAt, writeVolume
 
 
 def withHalves(names, without=()):
@@ -84,6 +84,12 @@ class TestCryodlDenoiseTomograms(ViewersTest):
         config = protocol._config(**protocol._engineValues())
         self.assertEqual((config.tilt_min, config.tilt_max, config.fill_wedge), (-50.0, 54.0, True))
         self.assertLessEqual({"Liu2022IsoNet", "Wiedemann2024"}, set(protocol._citations()))
+
+    def test_several_tilt_ranges_are_said_where_the_wedge_is_filled(self):
+        source = makeTomograms(self, ("TS_03", "TS_04"), tilts={"TS_04": (-38.0, 54.0)})
+        for fill in (True, False):
+            said = " ".join(self.make(tomograms=source, fillWedge=fill).warnings())
+            self.assertEqual("The tomograms have several tilt ranges" in said, fill)
 
     def test_tomograms_without_halves_need_a_model(self):
         errors = self.make(tomograms=self.tomograms).validate()
