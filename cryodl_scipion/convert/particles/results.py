@@ -191,9 +191,11 @@ def appendAssessed(output: SetOfParticles, particles: SetOfParticles, path: str,
 
 
 def appendLikely(output: SetOfParticles, particles: SetOfParticles, path: str, number: int, minimum: Any) -> int:
-    """Append copies of the items that have composition `number` with at least that probability; returns how many."""
-    for item, (probability,) in pairedRows(particles, path, ((PROBABILITY % number)[1:],), (float,)):
-        if probability >= minimum:
+    """Append copies of the items that have composition `number` with at least that probability, but for those of class
+    0, which show none of the compositions; returns how many."""
+    columns = ("rlnClassNumber", (PROBABILITY % number)[1:])
+    for item, (kind, probability) in pairedRows(particles, path, columns, (int, float)):
+        if kind and probability >= minimum:
             copy = item.clone()
             forget(copy, PROBABILITIES)
             setattr(copy, PROBABILITY % number, Float(probability))

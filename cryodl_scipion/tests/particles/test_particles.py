@@ -397,7 +397,15 @@ class TestCryodlResultsAfterOthers(ParticlesCase):
         append = lambda made, raw: results.appendAssessed(made, raw, "p.star", 2)
         self.assertEqual(self.after(append, "rlnClassNumber", *columns, **earlier), dict.fromkeys(columns, 1.0))
         append = lambda made, raw: results.appendLikely(made, raw, "p.star", 1, 0.5)
-        self.assertEqual(self.after(append, *columns, **earlier), dict(cryodlProbability1=1.0))
+        self.assertEqual(self.after(append, "rlnClassNumber", *columns, **earlier), dict(cryodlProbability1=1.0))
+
+    def test_particles_that_show_no_composition_are_in_none_of_their_subsets(self):
+        raw, made = self.make(halves=False), self.new()
+        made.copyInfo(raw)
+        ids = [item.getObjId() for item in raw]
+        rows = [(ids[0], 0, 0.0), *((each, 2, 0.0) for each in ids[1:])]
+        writeTable("p.star", "particles", ["rlnImageId", "rlnClassNumber", "cryodlProbability1"], rows)
+        self.assertEqual(results.appendLikely(made, raw, "p.star", 1, 0.0), len(ids) - 1)
 
     def test_a_first_map_has_its_own_half_sets_and_no_reference(self):
         earlier = dict(
