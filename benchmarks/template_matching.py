@@ -36,7 +36,7 @@ def matched(images, transfer, reference, grid):
 
 
 def _ramps(disc):
-    return disc.ramp(-torch.from_numpy(healpix_grid.disc_of_shifts(CC_SHIFT, 1)).float())
+    return disc.ramp(-torch.from_numpy(healpix_grid.ball_of_points(CC_SHIFT, 1, 2)).float())
 
 
 def resolution_for(pixel_size):
@@ -58,7 +58,7 @@ class TemplateProjection:
         seen = self.disc.of_images(images) * transfer
         found = [matched(seen, transfer, reference, self.grid) for reference in self.references]
         kind = torch.stack([value for value, _ in found]).argmax(0)
-        shown, shifts = torch.empty_like(images), healpix_grid.disc_of_shifts(CC_SHIFT, 1)
+        shown, shifts = torch.empty_like(images), healpix_grid.ball_of_points(CC_SHIFT, 1, 2)
         for number, (projector, reference) in enumerate(zip(self.projectors, self.references)):
             rows = (kind == number).nonzero()[:, 0]
             if not len(rows):

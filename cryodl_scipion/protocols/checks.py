@@ -140,7 +140,7 @@ def lackedBy(other: Optional[SetOfMicrographs], coordinates: Optional[SetOfCoord
     """A sentence about coordinates whose micrographs are not in another set; none where either set is None."""
     if other is None or coordinates is None:
         return []
-    there, picked = {m.getMicName() for m in other}, positionsByMicrograph(coordinates)
+    there, picked = {m.getMicName() for m in other}, set(coordinates.getUniqueValues("_micId", arriving.ENABLED))
     missing = sorted({m.getMicName() for m in coordinates.getMicrographs() if m.getObjId() in picked} - there)
     return sayIf(
         missing,

@@ -164,6 +164,10 @@ def panel(label: str, help: str) -> Callable[[Any], Any]:
     return marked
 
 
+class NothingYet(ValueError):
+    """There is nothing to show: the run goes on, or it ended without."""
+
+
 class Shows(Viewer):
     _SECTION = _WAIT = ""
 
@@ -185,14 +189,16 @@ class Shows(Viewer):
         """[the view that a function returns], or a message that says why there is none."""
         try:
             return [show(*arguments)]
+        except NothingYet as nothing:
+            return [self.infoMessage(str(nothing), "Nothing yet")]
         except (OSError, ValueError) as error:
             return [self.errorMessage(str(error), "Cannot be shown")]
 
     def needed(self, found: Any, run: Any = None, wait: str = "") -> Any:
-        """What is found; ValueError if None. run, wait: else the viewer's. wait: 'There is no ... yet. Wait ...'."""
+        """What is found; NothingYet if None. run, wait: else the viewer's. wait: 'There is no ... yet. Wait ...'."""
         if found is None:
             why, wait = whyEnded(run or self.protocol), wait or self._WAIT
-            raise ValueError(f"{wait.partition(' yet. ')[0]}. {why}" if why else wait)
+            raise NothingYet(f"{wait.partition(' yet. ')[0]}. {why}" if why else wait)
         return found
 
     def gallery(self, data: Any, title: str, items: Any = None, sortedBy: Optional[str] = None) -> WindowView:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from cryodl.core.healpix_grid import ball_of_rotations, directions, disc_of_shifts, healpix, in_plane_angles, into_unit
+from cryodl.core.healpix_grid import ball_of_points, ball_of_rotations, directions, healpix, in_plane_angles, into_unit
 from cryodl.core.projections import euler_angles, random_angles, rotation_matrices
 from cryodl.core.symmetry import angular_distance, operations
 
@@ -65,9 +65,9 @@ def test_in_plane_angles_cover_a_turn_once():
 
 
 def test_shifts_lie_within_their_radius_and_hold_zero():
-    shifts = disc_of_shifts(2.0, 1.0)
+    shifts = ball_of_points(2.0, 1.0, 2)
     assert len(shifts) == 13 and [0, 0] in shifts.tolist()
-    assert disc_of_shifts(0, 1.0).tolist() == [[0, 0]]
+    assert ball_of_points(0, 1.0, 2).tolist() == [[0, 0]]
 
 
 def test_small_turns_hold_the_identity_and_their_opposites():

@@ -111,8 +111,7 @@ class CryodlProtDenoiseTomograms(
         )
 
     def _warnings(self) -> List[str]:
-        filled = self._config().fill_wedge
-        return super()._warnings() + (severalTilts(self.inputTomograms.get()) if filled else [])
+        return super()._warnings() + (severalTilts(self.inputTomograms.get()) if self._config().fill_wedge else [])
 
     def _citations(self) -> List[str]:
         card = self._card() or dict(fills_wedge=self.fillWedge.get(), network="unet3d")

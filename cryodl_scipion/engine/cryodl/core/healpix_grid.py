@@ -75,11 +75,6 @@ def ball_of_points(radius: float, step: float, axes: int = 3) -> np.ndarray:
     return np.asarray(points[(points**2).sum(axis=1) <= radius**2 + 1e-6])
 
 
-def disc_of_shifts(radius: float, step: float) -> np.ndarray:
-    """The points of a square grid through (0, 0) within a radius. radius: px. step: px. Returns (n, 2), yx, px."""
-    return ball_of_points(radius, step, 2)
-
-
 def ball_of_rotations(radius_deg: float, step_deg: float) -> np.ndarray:
     """Small rotations about all axes, (n, 3, 3). radius_deg: degrees, largest angle. step_deg: between neighbours."""
     return np.asarray(Rotation.from_rotvec(ball_of_points(radius_deg, step_deg), degrees=True).as_matrix())

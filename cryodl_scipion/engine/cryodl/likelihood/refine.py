@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from ..core.healpix_grid import ball_of_rotations, disc_of_shifts
+from ..core.healpix_grid import ball_of_points, ball_of_rotations
 from ..core.volumes import side_by_side
 from .observed import Observed
 from .reference import Reference
@@ -40,7 +40,7 @@ class Neighbourhood:
         rotations = ball_of_rotations(2 * rotation_deg, rotation_deg)
         tensors = (
             torch.as_tensor(a, dtype=torch.float32, device=device)
-            for a in (rotations, Rotation.from_matrix(rotations).as_rotvec(), disc_of_shifts(2 * shift_px, shift_px))
+            for a in (rotations, Rotation.from_matrix(rotations).as_rotvec(), ball_of_points(2 * shift_px, shift_px, 2))
         )
         return cls(*tensors)
 

@@ -110,7 +110,7 @@ class Shifts:
         cls, radius: float, step: float, sigma: float | None = None, device: torch.device | None = None
     ) -> "Shifts":
         """A grid within a radius. sigma: standard deviation of a Gaussian prior; None: all are as probable. In px."""
-        yx = torch.as_tensor(healpix_grid.disc_of_shifts(radius, step), dtype=torch.float32, device=device)
+        yx = torch.as_tensor(healpix_grid.ball_of_points(radius, step, 2), dtype=torch.float32, device=device)
         log = torch.zeros(len(yx), device=device) if sigma is None else -yx.square().sum(1) / (2 * sigma**2)
         return cls(yx, torch.log_softmax(log, 0))
 

@@ -147,7 +147,7 @@ class Given:
             )
         # compositions are compared in the frame of the first, which need not be that of the refinement's reference
         radius = WIDEST_SHIFT * particles.box
-        self.shifts = torch.as_tensor(healpix_grid.disc_of_shifts(radius, 1.0), dtype=torch.float32, device=device)
+        self.shifts = torch.as_tensor(healpix_grid.ball_of_points(radius, 1.0, 2), dtype=torch.float32, device=device)
         self.apart, self.particles, self.device = step, particles, device
         self._width = particles.box * particles.pixel_size
         self._amplitude, self._b_factor = self._fitted(projector, self._width / resolution)

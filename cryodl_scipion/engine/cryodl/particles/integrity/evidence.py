@@ -154,7 +154,10 @@ def _levels(disc: HalfDisc, step: float, diameter_px: float) -> typing.Iterator[
         shift = max(1 / 2**number, FINEST_SHIFT)
         tensors = (
             torch.as_tensor(a, dtype=torch.float32, device=disc.device)
-            for a in (healpix_grid.ball_of_rotations(1.5 * here, here), healpix_grid.disc_of_shifts(2 * shift, shift))
+            for a in (
+                healpix_grid.ball_of_rotations(1.5 * here, here),
+                healpix_grid.ball_of_points(2 * shift, shift, 2),
+            )
         )
         yield (*tensors, level_disc, positions)
 
