@@ -137,15 +137,16 @@ def _checkOther(other: Any, coordinates: SetOfCoordinates, own: Any) -> List[str
 
 
 def lackedBy(other: Optional[SetOfMicrographs], coordinates: Optional[SetOfCoordinates]) -> List[str]:
-    """A sentence about coordinates whose micrographs are not in another set; none where either set is None."""
-    if other is None or coordinates is None:
+    """A sentence about coordinates whose micrographs are not in another set; none where one is None or empty."""
+    if other is None or coordinates is None or arriving.firstOf(coordinates) is None:
         return []
     there, picked = {m.getMicName() for m in other}, set(coordinates.getUniqueValues("_micId", arriving.ENABLED))
     missing = sorted({m.getMicName() for m in coordinates.getMicrographs() if m.getObjId() in picked} - there)
+    yet = " yet" if other.isStreamOpen() else ""
     return sayIf(
         missing,
-        f"Other micrographs has no {listed(missing)}, whose coordinates cannot be used{' yet' * other.isStreamOpen()}. "
-        "Choose a set with micrographs of these names.",
+        f"Other micrographs has no {listed(missing)}, whose coordinates cannot be used{yet}. Choose a set with "
+        "micrographs of these names.",
     )
 
 

@@ -189,7 +189,7 @@ def severalTilts(tomograms: Any) -> List[str]:
     apart = [abs(angle - first) for one in tilts for angle, first in zip(one, tilts[0])]
     return sayIf(
         max(apart, default=0.0) > _APART,
-        "The tomograms have several tilt ranges, and that of the first is used for all. Take each by itself.",
+        "The tomograms have several tilt ranges, and that of the first is used for all. Run each range by itself.",
     )
 
 

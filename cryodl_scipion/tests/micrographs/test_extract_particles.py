@@ -20,7 +20,7 @@ from ...convert.arriving import coordinatesOn
 from ...convert.micrographs.picks import positionsByMicrograph, scaledPicks
 from ...engine.cryodl import contract
 from ...protocols import CryodlProtEstimateCTF, CryodlProtExtractParticles, CryodlProtPick
-from ...protocols.checks import checkJoined
+from ...protocols.checks import checkJoined, lackedBy
 from ...protocols.micrographs.protocol_compare import ctfsByName
 from ...protocols.simulating import OwnMicrographs
 from ...wizards import single_particles
@@ -145,6 +145,9 @@ class TestCryodlExtractParticles(CryodlTest):
         self.assertIn(said, " ".join(run.warnings()))
         self.proj.launchProtocol(run, wait=True)
         self.assertIn(said, " ".join(run.summary()))
+        begun = SetOfCoordinates(filename=run._getExtraPath("begun.sqlite"))  # a stream without an item yet
+        begun.write()
+        self.assertEqual(lackedBy(other.outputMicrographs, begun), [])
 
     def test_denoised_micrographs_are_refused_for_particles_and_for_their_ctf(self):
         denoised = self.marked("_cryodlDenoiser", lambda _: String("the_model"))
