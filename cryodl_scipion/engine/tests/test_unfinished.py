@@ -165,6 +165,16 @@ def test_what_a_kill_after_the_last_rename_left_is_removed_by_the_next_start(tmp
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["card.json"]
 
 
+@pytest.mark.parametrize("name", ["../mic.mrc", ".", "{}/mic.mrc"])
+def test_a_record_that_names_files_of_another_folder_removes_nothing(tmp_path, name):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "mic.mrc").touch()
+    (tmp_path / "out" / RECORD).write_text(json.dumps({"leftovers": [name.format(tmp_path)]}))
+    with pytest.raises(ValueError, match="which is not in this folder. Choose another --output"):
+        check_output(str(tmp_path / "out"))
+    assert (tmp_path / "mic.mrc").exists() and (tmp_path / "out" / RECORD).exists()
+
+
 def test_no_command_removes_its_work_before_its_folder_has_its_name():
     """A command that is killed while it does could neither go on nor begin anew."""
     commands = Path(cryodl.__file__).parent.rglob("commands/*.py")

@@ -222,6 +222,15 @@ def folder_record(path: Path) -> dict[str, typing.Any]:
         ) from None
 
 
+def path_within(folder: Path, name: str) -> Path:
+    """The path of what a record in a folder names there. Raises ValueError if that is not in the folder: what a record
+    names may be removed, and a user's file must not have a say in what else is."""
+    path = folder / name
+    if Path(os.path.abspath(folder)) not in Path(os.path.abspath(path)).parents:
+        raise ValueError(f"A record in {folder} names {name}, which is not in this folder. Choose another --output.")
+    return path
+
+
 def whole_rows(path: str | os.PathLike[str]) -> list[dict[str, str]]:
     """Rows of a CSV table that a command adds to, none if there is no file. A row cut by a power cut is left out."""
     with contextlib.suppress(FileNotFoundError), open(path, newline="", encoding="utf-8") as file:

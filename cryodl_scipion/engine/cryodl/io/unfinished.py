@@ -11,7 +11,7 @@ import typing
 from pathlib import Path
 
 from ..contract import Config, command_of, config_to_dict, write_json
-from .files import rename_folder
+from .files import path_within, rename_folder
 from .stamps import file_stamp, input_stamps
 
 RECORD = "unfinished.json"
@@ -97,7 +97,7 @@ def _tidy(folder: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         return
     for name in (*leftovers, RECORD):
-        _remove(folder / name)
+        _remove(path_within(folder, name))
 
 
 def remove_unused(output: str | None) -> None:

@@ -12,6 +12,7 @@ from synthetic import write_mrc
 from cryodl.contract import Result
 from cryodl.io.volume_writer import VolumeWriter
 from cryodl.running.cli import main
+from cryodl.tomograms.commands.pick_features import INDEX
 from cryodl.tomograms.features import picking
 from cryodl.tomograms.segmenters.score_folder import LABEL
 
@@ -353,3 +354,14 @@ def test_labels_in_bytes_are_not_taken_for_hundredths(tmp_path, capsys):
     assert main([*command, "--output", str(tmp_path / "out"), "--label", "3"]) == 0
     write_mrc(tmp_path / "b.mrc", (np.arange(12 * 1600).reshape(labels.shape) % 40).astype(np.int8), PIXEL)
     assert main([*command[:2], str(tmp_path / "b.mrc"), *command[3:], "--output", str(tmp_path / "faint")]) == 0
+
+
+def test_a_record_that_names_a_file_elsewhere_removes_nothing(tmp_path):
+    pick(tmp_path, ball((8, 8, 8), (4, 4, 4), 2))
+    record = tmp_path / "picked" / INDEX
+    (tmp_path / "mic.mrc").write_bytes(b"precious")
+    record.write_text(record.read_text().replace('"t1.star"', '"../mic.mrc"'))
+    write_mrc(tmp_path / "t1.mrc", ball((9, 9, 9), (4, 4, 4), 3).astype(np.int8), PIXEL)
+    words = ["pick-features", "--segmentations", str(tmp_path / "t1.mrc"), "--label", "1"]
+    assert main([*words, "--output", str(tmp_path / "picked")]) == 2
+    assert (tmp_path / "mic.mrc").read_bytes() == b"precious"

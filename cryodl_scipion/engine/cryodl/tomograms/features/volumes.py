@@ -11,7 +11,7 @@ import numpy as np
 
 from ...contract import MeasureMembranesConfig, PickFeaturesConfig, config_to_dict, write_json
 from ...io import stamps, tomograms
-from ...io.files import expand_paths, folder_record, name_micrographs, prepare_folder
+from ...io.files import expand_paths, folder_record, name_micrographs, path_within, prepare_folder
 from ...io.tomogram_coordinates import join_coordinates3d
 from ...running.runner import Named, Run
 from .scores import SLAB, feature_names
@@ -48,7 +48,7 @@ class FolderRecord:
         item = self.items.get(name)
         if item is None:
             return False
-        files = [self.path.parent / file for file in item.get("files") or [item["file"]]]
+        files = [path_within(self.path.parent, file) for file in item.get("files") or [item["file"]]]
         if item["made_of"] == _stamps(sources) and files[0].exists():
             return True
         print(f"{sources[0]} has changed since {files[0]} was made of it, or that is gone: it is made again.")
