@@ -46,7 +46,7 @@ def plain_correlation(star, density):
     )
     rows = np.arange(len(particles))
     transfer = disc.on_grid(particles.ctf(rows))
-    images = disc.of_images(particles.images(rows)) * transfer
+    images = disc.coefficients(particles.images(rows)) * transfer
     return grid.angles(
         matched(images, transfer, reference.Reference(projections.Projector(density), disc), grid)[1].numpy()
     )

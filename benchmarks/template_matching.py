@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from cryodl.core import healpix_grid, volumes
-from cryodl.likelihood.half_disc import HalfDisc
+from cryodl.core.half_transforms import HalfDisc
 from cryodl.likelihood.reference import Reference
 from cryodl.likelihood.search import Grid
 
@@ -55,7 +55,7 @@ class TemplateProjection:
     def denoise(self, images, ctf, pixel_size):
         """(n, box, box) projections. pixel_size: that of the templates."""
         transfer = self.disc.on_grid(ctf)
-        seen = self.disc.of_images(images) * transfer
+        seen = self.disc.coefficients(images) * transfer
         found = [matched(seen, transfer, reference, self.grid) for reference in self.references]
         kind = torch.stack([value for value, _ in found]).argmax(0)
         shown, shifts = torch.empty_like(images), healpix_grid.ball_of_points(CC_SHIFT, 1, 2)

@@ -14,10 +14,10 @@ import torch
 
 from ..core.boxes import STEEP, cooled, normalised
 from ..core.fourier import circle, fourier_resize, from_middle, radial_mean, resampled_side
+from ..core.half_transforms import HalfDisc
 from ..core.projections import centre_crop
 from ..io.particle_sets import ParticleSet
 from ..io.stacks import read_as_stored
-from .half_disc import HalfDisc
 
 SAMPLE = 256  # particles that contrast and noise are measured on
 EDGE_PX = 4  # width of the soft edge of the noise's area
@@ -207,7 +207,7 @@ class Source:
     def _observed(self, rows: typing.Any, disc: HalfDisc) -> Observed:
         noise, images = self.power.to(disc.device), self.images(rows, disc.device)
         noise = noise.clamp(min=1e-6 * float(noise.max())) * images.shape[-1] ** 2
-        values, inverse = disc.of_images(images), (1 / noise)[disc.ring]
+        values, inverse = disc.coefficients(images), (1 / noise)[disc.ring]
         if self.denoise is not None or self.ctf_state == "denoised" or self.particles.optics is None:
             return Observed(2 * values * inverse, inverse.expand(len(values), -1).contiguous(), disc)
         transfer = self.particles.ctf(rows, device=disc.device)

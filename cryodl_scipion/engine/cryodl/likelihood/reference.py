@@ -11,11 +11,10 @@ import torch
 import torch.nn.functional as F
 
 from ..core.fourier import from_middle
+from ..core.half_transforms import HalfBall, HalfDisc
 from ..core.projections import Projector, rotation_matrices
-from ..core.volumes import HalfBall
 from ..io.messages import Line
 from ..io.particle_sets import ParticleSet
-from .half_disc import HalfDisc
 from .observed import SAMPLE, prepare, resample, sample_groups, sample_images
 
 
@@ -172,10 +171,9 @@ class Reference:
     def at(self, matrices: torch.Tensor) -> torch.Tensor:
         """(..., d) complex64 projections, or transforms of the density at M x, at rotation matrices M (..., 3, 3), a
         tensor: from image to density, as core.projections.rotation_matrices gives them."""
-        axes = self.disc.x, self.disc.y, *([self.disc.z] if isinstance(self.disc, HalfBall) else [])
-        points = torch.stack(axes).float() * (self.scale / self.radius)
+        points = self.disc.waves.flip(0).float() * (self.scale / self.radius)  # x, y, or x, y, z
         # for each coefficient all orientations, often near to each other in memory: up to four times as quick
-        positions = (self.turn @ matrices.reshape(-1, 3, 3)[:, :, : len(axes)] @ points).permute(2, 0, 1)  # d, n, xyz
+        positions = (self.turn @ matrices.reshape(-1, 3, 3)[:, :, : len(points)] @ points).permute(2, 0, 1)  # d, n, xyz
         real, imag = F.grid_sample(self.cube, positions[None, None], align_corners=True)[0, :, 0].transpose(1, 2)
         return (torch.complex(real, imag) * self.gain[self.disc.ring]).reshape(*matrices.shape[:-2], -1)
 

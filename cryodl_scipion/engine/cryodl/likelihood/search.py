@@ -181,7 +181,7 @@ def log_likelihoods(observed: Observed, bank: Bank, shifts: Shifts, far: float =
     likelihood of coarse detail, which finer detail changes by nothing on average where it shows noise."""
     grid, disc, few = bank.grid, observed.disc, shifts.sparser()
     gain, psi, batch = bank.reference.gain[disc.ring], len(grid.psi) // grid.turns, max(1, ROWS // len(shifts.yx))
-    depth = max(1, int((disc.y**2 + disc.x**2 <= (DETAIL * disc.radius) ** 2).sum()))
+    depth = max(1, int((disc.square <= (DETAIL * disc.radius) ** 2).sum()))
     whole = disc.ramp(-shifts.yx) * gain, gain, shifts.log_prior
     coarse = (disc.ramp(-few.yx) * gain)[:, :depth], gain[:depth], few.log_prior
     result = torch.empty((len(observed), len(grid.directions), grid.turns, psi), device=gain.device)

@@ -16,8 +16,8 @@ import torch
 
 from ..contract import SUBTOMOGRAMS_PER_DIMENSION, FitHeterogeneityConfig
 from ..core.fourier import fsc
+from ..core.half_transforms import HalfBall, HalfTransform
 from ..core.projections import euler_angles
-from ..core.volumes import HalfBall
 from ..io import mrc, structures
 from ..io.messages import doing
 from ..io.subtomograms import Skip, SubtomogramSet, read_subtomograms
@@ -65,15 +65,13 @@ def load_subtomogram_coefficients(
     box: px of the working volumes, which have the width of the subtomograms. diameter: Å of the sphere outside of which
     the noise is measured. contrast: of protein in the files. Raises ValueError for values that are no finite
     numbers."""
-    ball = HalfBall(subtomograms.box, radius)
-    order = torch.argsort(ball.z**2 + ball.y**2 + ball.x**2, stable=True)
-    ball.z, ball.y, ball.x = ball.z[order], ball.y[order], ball.x[order]
-    ball.shell = ball.ring = ball.shell[order]
+    lexical = HalfBall(subtomograms.box, radius)
+    ball = HalfTransform(lexical.box, radius, lexical.waves[:, torch.argsort(lexical.square, stable=True)])
     shape, kinds = (len(subtomograms), len(ball)), dict(data=np.complex64, known=np.float32)
     files = {name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", kind, shape) for name, kind in kinds.items()}
-    zyx, edges = torch.stack([ball.z, ball.y, ball.x]).numpy(), dict[typing.Any, typing.Any]()
+    zyx, edges = ball.waves.numpy(), dict[typing.Any, typing.Any]()
     part = np.abs(zyx[1]) / np.linalg.norm(zyx.astype(float), axis=0)  # of the way to the tilt axis, y
-    ring = ball.shell.numpy() * DIRECTIONS + np.minimum((part * DIRECTIONS).astype(int), DIRECTIONS - 1)
+    ring = ball.ring.numpy() * DIRECTIONS + np.minimum((part * DIRECTIONS).astype(int), DIRECTIONS - 1)
     power, number = np.zeros(int(ring.max()) + 1), np.zeros(int(ring.max()) + 1)
     step = max(1, int(CHUNK_VOXELS / subtomograms.box**3))
     sign = -1.0 if contrast == "dark" else 1.0
@@ -82,7 +80,7 @@ def load_subtomogram_coefficients(
         mean, width = around_particle(volumes, diameter / subtomograms.pixel_size)
         # divided by sums of CTF² their variance stays: the coefficients of the smallest sums dominate it
         volumes = sign * (volumes - mean) / (1 if subtomograms.multiplied else width)
-        values = ball.of_volumes(volumes).numpy() * box**1.5
+        values = ball.coefficients(volumes).numpy() * (box / ball.box) ** 1.5
         weights = ball.on_grid(subtomograms.sums(rows)).numpy()
         weights = weights * (weights > FAINTEST * weights.max(1, keepdims=True))
         if subtomograms.wedged:

@@ -11,10 +11,10 @@ import torch
 from denoiser_data import run_command
 from particle_data import simulate_particles
 
+from cryodl.core.half_transforms import HalfDisc
 from cryodl.core.projections import Projector, random_angles, rotation_matrices
 from cryodl.io.particle_sets import read_particles, write_particles_star
 from cryodl.io.star import read_tables, write_tables
-from cryodl.likelihood.half_disc import HalfDisc
 from cryodl.likelihood.observed import Observed
 from cryodl.likelihood.reference import Reference
 from cryodl.particles.commands import initial_map

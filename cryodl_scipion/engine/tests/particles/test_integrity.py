@@ -6,8 +6,8 @@ import pytest
 import torch
 from synthetic import lopsided_density
 
+from cryodl.core.half_transforms import HalfDisc
 from cryodl.core.projections import Projector, random_angles, rotation_matrices
-from cryodl.likelihood.half_disc import HalfDisc
 from cryodl.likelihood.observed import Observed
 from cryodl.particles.integrity.evidence import Comparison, fitted_amplitude
 
@@ -34,7 +34,7 @@ def scene(kinds, noise, seed=0):
     images = clean + noise * torch.from_numpy(rng.standard_normal(clean.shape).astype(np.float32))
     disc = HalfDisc(BOX, 14)
     power = noise**2 * BOX**2
-    observed = Observed(2 * disc.of_images(images) / power, torch.full((len(images), len(disc)), 1 / power), disc)
+    observed = Observed(2 * disc.coefficients(images) / power, torch.full((len(images), len(disc)), 1 / power), disc)
     return Comparison(projectors, disc, ONE, 7.5, DIAMETER), observed, angles, shifts
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import torch
 from synthetic import lopsided_density
 
+from cryodl.core.half_transforms import HalfDisc
 from cryodl.core.projections import Projector, random_angles
-from cryodl.likelihood.half_disc import HalfDisc
 from cryodl.likelihood.reference import Reference
 
 BOX = 40
@@ -18,7 +18,7 @@ def projector():
 
 def test_a_half_disc_holds_each_pair_of_frequencies_once():
     disc = HalfDisc(BOX, 6.0)
-    both = set(zip(disc.y.tolist(), disc.x.tolist())) | set(zip((-disc.y).tolist(), (-disc.x).tolist()))
+    both = set(zip(*disc.waves.tolist())) | set(zip(*(-disc.waves).tolist()))
     whole = [(y, x) for y in range(-6, 7) for x in range(-6, 7) if 0 < y * y + x * x <= 36]
     assert len(both) == 2 * len(disc) == len(whole)
 
@@ -26,7 +26,7 @@ def test_a_half_disc_holds_each_pair_of_frequencies_once():
 def test_reference_slices_are_the_transforms_of_projections():
     disc, source = HalfDisc(BOX, 12.0), projector()
     angles, shifts = random_angles(5, np.random.default_rng(0)), np.array([[0, 0], [1.5, -2], [0, 3], [-1, 0], [2, 2]])
-    images = disc.of_images(source.project(angles, shifts, BOX))
+    images = disc.coefficients(source.project(angles, shifts, BOX))
     slices = Reference(source, disc).at_angles(angles) * disc.ramp(torch.from_numpy(shifts).float())
     assert ((images - slices).abs().square().sum() / images.abs().square().sum()).sqrt() < 0.02
 

@@ -7,9 +7,9 @@ import torch
 from scipy.spatial.transform import Rotation
 from synthetic import lopsided_density
 
+from cryodl.core.half_transforms import HalfDisc
 from cryodl.core.projections import Projector, random_angles, rotation_matrices
 from cryodl.core.symmetry import angular_distance
-from cryodl.likelihood.half_disc import HalfDisc
 from cryodl.likelihood.observed import Observed
 from cryodl.likelihood.reference import Reference
 from cryodl.likelihood.refine import Neighbourhood, refine
@@ -28,7 +28,7 @@ def simulated(projector, angles, shifts, noise, radius=9.0, amplitude=1.0):
     """Observed of noisy projections with a CTF that falls and turns its sign, the images' coefficients and the CTF."""
     disc = HalfDisc(BOX, radius)
     transfer = torch.cos(disc.ring / 3.0).expand(len(angles), -1).contiguous()
-    clean = disc.of_images(projector.project(angles, shifts, BOX)) * amplitude
+    clean = disc.coefficients(projector.project(angles, shifts, BOX)) * amplitude
     generator = torch.Generator().manual_seed(0)
     images = clean * transfer + noise * torch.randn(clean.shape, dtype=torch.complex64, generator=generator)
     power = max(noise, 1e-3) ** 2

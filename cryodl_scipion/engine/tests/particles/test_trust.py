@@ -16,12 +16,12 @@ from synthetic import write_mrc
 
 from cryodl.contract import AssignOrientationsConfig
 from cryodl.core.fourier import frc, resolution_at
+from cryodl.core.half_transforms import HalfDisc
 from cryodl.core.optics import Optics, ctf_of_optics
 from cryodl.io import messages
 from cryodl.io.messages import Line
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
 from cryodl.io.star import read_tables, write_tables
-from cryodl.likelihood.half_disc import HalfDisc
 from cryodl.likelihood.reference import find_contrast
 from cryodl.particles.orientations import explained
 from cryodl.particles.orientations.assign import Search
@@ -59,7 +59,7 @@ def noise_star(count=60):
 def test_images_of_coefficients_have_these_coefficients():
     disc = HalfDisc(16, 5.5)
     values = torch.randn(3, len(disc), dtype=torch.complex64)
-    assert torch.allclose(disc.of_images(disc.to_images(values)), values, atol=1e-4)
+    assert torch.allclose(disc.coefficients(disc.back(values)), values, atol=1e-4)
 
 
 def test_a_calibration_says_what_share_of_answers_is_right():

@@ -7,7 +7,8 @@ import torch
 from scipy.spatial.transform import Rotation
 from subtomogram_data import density, simulated_set, subtomograms, write_set
 
-from cryodl.core.volumes import HalfBall, wedge
+from cryodl.core.half_transforms import HalfBall
+from cryodl.core.volumes import wedge
 from cryodl.io.mrc import write_map
 from cryodl.io.star import read_tables, write_tables
 from cryodl.io.subtomograms import read_subtomograms
@@ -21,7 +22,7 @@ BOX = 16
 def low(volume, radius=5):
     """A volume up to a radius, without its mean."""
     ball = HalfBall(BOX, radius)
-    return ball.to_volumes(ball.of_volumes(torch.as_tensor(volume)[None]))[0]
+    return ball.back(ball.coefficients(torch.as_tensor(volume)[None]))[0]
 
 
 def correlation(one, other):
@@ -30,7 +31,7 @@ def correlation(one, other):
 
 def test_a_half_ball_holds_one_of_each_pair_of_conjugates():
     ball = HalfBall(BOX, 5)
-    positions = set(zip(ball.z.tolist(), ball.y.tolist(), ball.x.tolist()))
+    positions = set(zip(*ball.waves.tolist()))
     assert len(positions) == len(ball) == 257  # half of the 515 whole points within 5, but for 0
     assert not any((-z, -y, -x) in positions for z, y, x in positions)
 
@@ -39,27 +40,26 @@ def test_a_half_ball_holds_one_of_each_pair_of_conjugates():
 def test_a_part_of_a_ball_has_the_coefficients_of_the_smaller_ball(radius):
     ball = HalfBall(BOX, 7)
     inside, smaller = ball.within(radius)
-    for axis in ("z", "y", "x"):
-        assert torch.equal(getattr(ball, axis)[inside], getattr(smaller, axis))
+    assert torch.equal(ball.waves[:, inside], smaller.waves)
 
 
 def test_coefficients_give_the_volume_back():
     volume = torch.from_numpy(density("corner", BOX))
     ball = HalfBall(BOX, 7)
-    again = ball.to_volumes(ball.of_volumes(volume[None]))[0]
+    again = ball.back(ball.coefficients(volume[None]))[0]
     assert correlation(again, volume) > 0.99 and torch.allclose(low(again), low(volume), atol=1e-4)
 
 
 def test_a_ramp_moves_by_whole_voxels():
     volume, ball = torch.from_numpy(density("corner", BOX)), HalfBall(BOX, 6)
-    moved = ball.to_volumes(ball.of_volumes(volume[None]) * ball.ramp(torch.tensor([[1.0, 0.0, -2.0]])))[0]
+    moved = ball.back(ball.coefficients(volume[None]) * ball.ramp(torch.tensor([[1.0, 0.0, -2.0]])))[0]
     assert torch.allclose(moved, low(volume, 6).roll((1, -2), (0, 2)), atol=1e-4)
 
 
 def test_a_turned_transform_is_that_of_the_turned_structure():
     angles, ball = (40.0, 75.0, -110.0), HalfBall(BOX, 5)
     found = Rotated(torch.from_numpy(density("corner", BOX)), ball).at(matrices_of([angles]))
-    assert correlation(ball.to_volumes(found)[0], low(density("corner", BOX, angles))) > 0.995
+    assert correlation(ball.back(found)[0], low(density("corner", BOX, angles))) > 0.995
 
 
 @pytest.mark.parametrize("add", [Sums.add, Sums.add_nearest])

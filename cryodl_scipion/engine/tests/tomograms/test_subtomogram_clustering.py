@@ -78,7 +78,7 @@ def test_compensated_groups_are_nearer_to_the_truth(narrow, embedding):
 
 
 def test_components_are_found_though_half_of_the_values_is_missing():
-    from cryodl.core.volumes import HalfBall
+    from cryodl.core.half_transforms import HalfBall
     from cryodl.tomograms.subtomograms.observed import ObservedSubtomograms
 
     generator = torch.Generator().manual_seed(0)
@@ -100,12 +100,12 @@ def test_the_autoencoder_is_not_asked_for_what_was_not_measured(narrow):
     task, rows = EmbeddingTask(observed, 3), torch.arange(4)
     network = task.networks["autoencoder"]
     with torch.no_grad():
-        volumes = task.ball.to_volumes(task.values[rows])
-        found = task.ball.of_volumes(network.decode(network.encoder(volumes[:, None]))[:, 0])
+        volumes = task.ball.back(task.values[rows])
+        found = task.ball.coefficients(network.decode(network.encoder(volumes[:, None]))[:, 0])
         measured = (found - task.values[rows]).abs().square()[task.weights[rows] > 0]
         assert float(task.loss(rows)) == pytest.approx(float(measured.mean()), rel=1e-4)
     assert (task.weights[rows] == 0).any()
-    assert torch.allclose(task.ball.of_volumes(volumes), task.values[rows], atol=1e-4)
+    assert torch.allclose(task.ball.coefficients(volumes), task.values[rows], atol=1e-4)
 
 
 def test_a_missing_subtomogram_is_left_out_and_none_is_an_error(tmp_path):

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from ...contract import InitialMapConfig, InitialMapOutputs, ReconstructConfig, resolution_in_words, write_json
+from ...core.half_transforms import HalfDisc
 from ...core.projections import euler_angles
 from ...io import mrc, particle_sets
 from ...io.particles import EXPLAINED, MARGIN, ORIGIN, SCORE
-from ...likelihood import half_disc, reference
+from ...likelihood import reference
 from ...likelihood.observed import WIDEST, Source, smoothed_notes
 from ...reconstruction import halves, views
 from ...running.runner import PROGRAM, Run, command
@@ -49,7 +50,7 @@ def initial_map(config: InitialMapConfig, run: Run) -> InitialMapOutputs:
     if len(particles) < FEWEST:
         write_json(folder / "judgement.json", dict(reasons=nothing.reasons))
         return _told(run, nothing)
-    disc = half_disc.HalfDisc(particles.box, FINEST / diameter * particles.box, run.device)
+    disc = HalfDisc(particles.box, FINEST / diameter * particles.box, run.device)
     observed = (
         Source(particles, diameter, contrast, particles.ctf_state).measured().observed(np.arange(len(particles)), disc)
     )

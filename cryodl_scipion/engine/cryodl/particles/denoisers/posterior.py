@@ -19,7 +19,8 @@ import torch
 
 from ...core import projections, volumes
 from ...core.fourier import circle, radial_mean
-from ...likelihood import half_disc, refine
+from ...core.half_transforms import HalfDisc
+from ...likelihood import refine
 from ...likelihood.observed import Observed
 from ...likelihood.reference import Reference
 from ...likelihood.search import Bank, Grid, Shifts, evidence, find_modes, log_likelihoods
@@ -133,7 +134,7 @@ class _Tools:
         self.device, self.box, self.noise = device, network.box, network.noise.to(device)
         self.circle = circle(network.box, min(diameter / pixel_size, network.box - 1), device)
         self.search_disc, self.fine_disc, self.output_disc = (
-            half_disc.HalfDisc(network.box, width / max(detail, finest), device)
+            HalfDisc(network.box, width / max(detail, finest), device)
             for detail in (search, FINE_DETAIL, OUTPUT_DETAIL)
         )
         projectors = [projections.Projector(density.to(device)) for density in network.densities]
@@ -146,11 +147,11 @@ class _Tools:
         self.shifts = Shifts.within(max(3 * sigma, 1.5 * step), step, max(sigma, step / 2), device)
         self.near, self.sigma = refine.Neighbourhood.of(STEP / 2, step / 2, device), max(sigma, step / 2)
 
-    def observed(self, noisy: torch.Tensor, ctf: torch.Tensor, disc: half_disc.HalfDisc) -> Observed:
+    def observed(self, noisy: torch.Tensor, ctf: torch.Tensor, disc: HalfDisc) -> Observed:
         """Observed (see likelihood.observed) of images and their CTF."""
         inverse = (1 / (self.noise.clamp(min=1e-6) * self.box**2))[disc.ring]
         transfer = disc.on_grid(ctf)
-        return Observed(2 * disc.of_images(noisy) * transfer * inverse, transfer.square() * inverse, disc)
+        return Observed(2 * disc.coefficients(noisy) * transfer * inverse, transfer.square() * inverse, disc)
 
     def neighbourhood(self, observed: Observed, index: int, values: torch.Tensor) -> _Near:
         """_Near of one molecule. values: (n, orientations) of the search."""
@@ -187,7 +188,7 @@ class _Tools:
         moved = apart.flatten(2).to(ramp.dtype) @ ramp
         # what is left out of the mean lies elsewhere, not nowhere
         mean = (slices * moved).sum(1) * (weight.sum((1, 2, 3)) / share.sum(1).clamp(min=1e-30))[:, None]
-        images = self.output_disc.to_images(mean)
+        images = self.output_disc.back(mean)
         # the half disc holds no mean value: around the particle there is nothing
         return images - images[:, ~self.circle].mean(1)[:, None, None]
 

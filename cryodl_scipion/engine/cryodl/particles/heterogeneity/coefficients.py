@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...core.half_transforms import HalfDisc
 from ...core.optics import OpticsTable, ctf_of_optics, wavelength
 from ...io.memory import release_pages
 from ...io.particle_sets import FAINTEST, ParticleSet
 from ...latent.cube import Observations, Views
-from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import SAMPLE, noise_spectra, prepare, sample_groups
 
 # Standard deviations of the errors before they are learned: rotations about x, y and z, radians; shifts along y and x,
@@ -34,7 +34,7 @@ CHUNK = 256  # images that are read at a time
 class Coefficients(Observations):
     """Those of images, on a half disc. Their files are the data, and the CTF sin(chi) and cos(chi).
 
-    disc: likelihood.half_disc.HalfDisc.
+    disc: likelihood.HalfDisc.
     along: (3, d), phase that 1000 Å of the defocus, and of the astigmatism at 0° and 45°, add at a wavelength of 1 Å.
     wavelength: (n,) float64, of each image's electrons, Å."""
 
@@ -72,11 +72,11 @@ def load_coefficients(
     files = {name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", kind, shape) for name, kind in kinds.items()}
     for rows in particles.parts(CHUNK):
         images = prepare(particles.images(rows), diameter_px, contrast)
-        for name, value in zip(kinds, _chunk(particles, rows, disc.of_images(images), disc, deviation[group[rows]])):
+        for name, value in zip(kinds, _chunk(particles, rows, disc.coefficients(images), disc, deviation[group[rows]])):
             files[name][rows] = value.numpy()
             release_pages(files[name])
     length = wavelength(np.array([optics.voltage_kv for optics in typing.cast("OpticsTable", particles.optics)]))
-    y, x = yx = torch.stack([disc.y, disc.x]).numpy().astype(float)
+    y, x = yx = disc.waves.numpy().astype(float)
     wave, azimuth = KILO * np.pi * (y**2 + x**2) / (disc.box * particles.pixel_size) ** 2, np.arctan2(y, x)
     along = wave * np.stack([np.ones(len(y)), np.cos(2 * azimuth), np.sin(2 * azimuth)])
     return Coefficients(

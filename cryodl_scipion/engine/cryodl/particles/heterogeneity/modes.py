@@ -56,8 +56,7 @@ class Images:
         self.box = setting.box
         self._tables = np.concatenate([self.cube.table(mean), self.cube.gradient_tables(mean)], axis=1)
         self.set_static(mean)
-        disc = setting.coefficients.disc
-        self.y, self.x = disc.y[: self.count].to(device), disc.x[: self.count].to(device)
+        self.y, self.x = setting.coefficients.disc.waves[:, : self.count].to(device)
 
     def set_static(self, volume: np.ndarray) -> None:
         """What all images show besides the Gaussians."""

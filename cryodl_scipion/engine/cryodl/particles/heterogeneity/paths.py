@@ -14,11 +14,12 @@ from scipy.spatial.distance import cdist
 
 from ...core import fourier, projections
 from ...core.backproject import Transforms, map_of_sums, shell_means, slices_at
+from ...core.half_transforms import HalfDisc
 from ...io.memory import require_memory
 from ...io.particle_sets import ParticleSet
 from ...latent import components, expectation
 from ...latent.cube import PADDING, Views
-from ...likelihood import half_disc, observed
+from ...likelihood import observed
 from ...reconstruction.halves import soft_sphere, wiener_constants
 
 NEIGHBOURS = 12  # of each particle in the graph that a trajectory follows
@@ -138,15 +139,15 @@ def _sums(
     without: ShownPart | None,
 ) -> Transforms:
     """Sums of some rows' slices, and of their squared transfer, in each map."""
-    disc = half_disc.HalfDisc(particles.box, particles.box / 2 - 1)
-    sums, plane = Transforms(PADDING * particles.box, weights.shape[1]), np.stack([disc.x.numpy(), disc.y.numpy()])
+    disc = HalfDisc(particles.box, particles.box / 2 - 1)
+    sums, plane = Transforms(PADDING * particles.box, weights.shape[1]), disc.waves.flip(0).numpy()
     rows = rows[(weights[rows] > NEGLIGIBLE * weights[rows].max(axis=0)).any(axis=1)]
     for part in expectation.batches(rows, len(disc)):
         phases = (views.shifts[part] @ plane[::-1]) * (2 * np.pi / particles.box)
         transfer = disc.on_grid(particles.ctf(part)).numpy()
         # images that were multiplied by their CTF hold it already
         factor = np.ones_like(transfer) if particles.ctf_state == "multiplied" else transfer
-        data = disc.of_images(observed.prepare(particles.images(part), diameter_px, contrast)).numpy()
+        data = disc.coefficients(observed.prepare(particles.images(part), diameter_px, contrast)).numpy()
         if without is not None:
             data = data - transfer * without.slices(part, plane)
         data = data * np.exp(1j * phases) * factor

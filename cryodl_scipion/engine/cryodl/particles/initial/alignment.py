@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from ...core.fourier import fsc, resolution_at, rings
+from ...core.half_transforms import HalfBall
 from ...core.healpix_grid import ball_of_rotations
 from ...core.projections import Projector, rotation_matrices
-from ...core.volumes import HalfBall, side_by_side
+from ...core.volumes import side_by_side
 from ...likelihood import reference, search
 from ...reconstruction.halves import wiener_constants
 from ...reconstruction.views import MISSING, SeenDirections
@@ -122,13 +123,13 @@ def align(first: torch.Tensor, other: torch.Tensor, radius: float) -> Aligned:
     """The other map (m, m, m) on the first, its rotation, shift and hand those of the highest correlation. radius:
     waves per box, finest detail compared."""
     ball = HalfBall(first.shape[-1], radius, first.device)
-    target = _flat(ball.of_volumes(first[None]), ball)[0]
+    target = _flat(ball.coefficients(first[None]), ball)[0]
     found = [
         (*_best(target, centred(one), ball), target.real.new_tensor([1.0, 1.0, sign]))
         for one, sign in ((other, 1.0), (other.flip(0).roll(1, 0), -1.0))
     ]
     _, density, matrix, hand = max(found, key=lambda one: round(one[0], 3))  # what has no hand stays as it lies
-    pair = side_by_side(torch.stack([target, _flat(ball.of_volumes(density[None]), ball)[0]]))
+    pair = side_by_side(torch.stack([target, _flat(ball.coefficients(density[None]), ball)[0]]))
     return Aligned(density, hand[:, None] * matrix, float(torch.cosine_similarity(pair[0], pair[1], 0, 1e-30)))
 
 
@@ -157,7 +158,7 @@ def _best(target: torch.Tensor, density: torch.Tensor, ball: HalfBall) -> tuple[
 def _placed(density: torch.Tensor, matrix: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
     ball = HalfBall(len(density), len(density) / 2 - 1, density.device)
     coefficients = reference.Reference(Projector(density), ball).at(matrix[None]) * ball.ramp(shift[None])
-    return ball.to_volumes(coefficients / ball.box**1.5)[0] + density.mean()  # a HalfBall has no frequency 0
+    return ball.back(coefficients / ball.box**1.5)[0] + density.mean()  # a HalfBall has no frequency 0
 
 
 def _scores(target: torch.Tensor, rotated: torch.Tensor, ball: HalfBall, shifts: torch.Tensor) -> torch.Tensor:
@@ -170,8 +171,8 @@ def _scores(target: torch.Tensor, rotated: torch.Tensor, ball: HalfBall, shifts:
 
 def _flat(values: torch.Tensor, ball: HalfBall) -> torch.Tensor:
     """Without each shell's mean, which tells no rotation, and which any two maps within one sphere share."""
-    count = torch.bincount(ball.shell, minlength=ball.shells).clamp(min=1)
-    return values - (values.new_zeros(len(values), ball.shells).index_add(1, ball.shell, values) / count)[:, ball.shell]
+    count = torch.bincount(ball.ring, minlength=ball.rings).clamp(min=1)
+    return values - (values.new_zeros(len(values), ball.rings).index_add(1, ball.ring, values) / count)[:, ball.ring]
 
 
 def _shifts(radius: float, step: float, device: torch.device) -> torch.Tensor:

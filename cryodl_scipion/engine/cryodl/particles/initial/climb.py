@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from ...core import backproject, volumes
+from ...core.half_transforms import HalfDisc
 from ...core.projections import Projector, random_angles, rotation_matrices
 from ...io import files, particle_sets
-from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import Observed
 from ...likelihood.reference import Reference
 from ...likelihood.search import Bank, Grid, Shifts, log_likelihoods
@@ -33,7 +33,7 @@ class SliceSums(backproject.Transforms):
 
     def __init__(self, disc: HalfDisc, side: int) -> None:
         super().__init__(OVERSAMPLING * side, device=disc.device)
-        self.disc, self.side, self.plane = disc, side, torch.stack([disc.x, disc.y]).float() * OVERSAMPLING
+        self.disc, self.side, self.plane = disc, side, disc.waves.flip(0).float() * OVERSAMPLING
 
     def add(self, matrices: torch.Tensor, values: torch.Tensor, weights: torch.Tensor) -> None:
         """Insert slices (n, d), and their weights (n, d), at rotation matrices (n, 3, 3) from image to density."""
@@ -121,7 +121,7 @@ class Climb:
         """Compare detail of so many waves over the diameter."""
         disc = self.observed.disc
         self.disc = HalfDisc(disc.box, min(disc.radius, waves / self.diameter * disc.box), disc.device)
-        within = disc.y.square() + disc.x.square() <= self.disc.radius**2
+        within = disc.square <= self.disc.radius**2
         self.part = Observed(self.observed.match[:, within], self.observed.weight[:, within], self.disc)
         self.grid = Grid(min(COARSEST, np.degrees(disc.box / self.disc.radius / (DETAIL * self.diameter))))
         self.constant = 1 / (8 * signal_power(self.part)).clamp(min=1e-30)

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from ...contract import AssessIntegrityConfig
+from ...core.half_transforms import HalfDisc
 from ...core.projections import Projector, euler_angles
 from ...core.symmetry import angular_distance
 from ...io import files, particle_sets
-from ...likelihood import half_disc, reference
+from ...likelihood import reference
 from ...likelihood.observed import Observed, sample_rows, smoothed_notes
 from ...simulate.particle_images import voxel_notes
 from . import calibration, compositions
@@ -112,7 +113,7 @@ def assessment_of(
     mean = Projector((sum(densities) / len(densities)).to(device))
     given = particles.angles is not None and config.orientations != "search"
     candidates = (Given if given else Searched)(particles, mean, diameter, config.contrast, STEP, finest, device)
-    disc = half_disc.HalfDisc(particles.box, particles.box * particles.pixel_size / finest, device)
+    disc = HalfDisc(particles.box, particles.box * particles.pixel_size / finest, device)
     if given and not particles.copy_notes() and (group := compositions.ambiguous_symmetry(densities)) != "C1":
         candidates.symmetry = group
         notes.append(

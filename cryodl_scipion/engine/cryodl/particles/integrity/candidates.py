@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from ...core import fourier, healpix_grid
+from ...core.half_transforms import HalfDisc
 from ...core.projections import Projector, euler_angles, phase_ramp, rotation_matrices
 from ...core.symmetry import operations
 from ...io.particle_sets import ParticleSet
-from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import Source, sample_rows
 from ...likelihood.reference import Reference, contrast_of, fit_structure
 from ...likelihood.search import find_modes, log_likelihoods

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ...core import healpix_grid, projections
-from ...likelihood.half_disc import HalfDisc
+from ...core.half_transforms import HalfDisc
 from ...likelihood.observed import Observed
 from ...likelihood.reference import Reference
 
@@ -150,7 +150,7 @@ def _levels(disc: HalfDisc, step: float, diameter_px: float) -> typing.Iterator[
         # last
         radius = FINEST_PART * disc.box / (np.radians(here) * diameter_px / 2)
         level_disc = disc if number == count else HalfDisc(disc.box, min(disc.radius, max(radius, 4)), disc.device)
-        positions = (disc.y**2 + disc.x**2 <= level_disc.radius**2).nonzero()[:, 0]
+        positions = (disc.square <= level_disc.radius**2).nonzero()[:, 0]
         shift = max(1 / 2**number, FINEST_SHIFT)
         tensors = (
             torch.as_tensor(a, dtype=torch.float32, device=disc.device)

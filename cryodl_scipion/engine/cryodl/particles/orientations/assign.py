@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...core.half_transforms import HalfDisc
 from ...core.healpix_grid import into_unit
 from ...core.projections import Projector, euler_angles, rotation_matrices
 from ...io import files, particle_sets
-from ...likelihood.half_disc import HalfDisc
 from ...likelihood.observed import Observed, Source, sample_rows
 from ...likelihood.reference import Reference
 from ...likelihood.refine import Neighbourhood, Pose, refine, refined_where

@@ -60,7 +60,7 @@ def simulate_alike(
     shifts = torch.as_tensor(shifts_yx, dtype=torch.float32, device=disc.device)
     values = search.fine.with_gain(gain.to(disc.device)).at_angles(angles) * disc.ramp(shifts)
     transfer = base.ctf(slice(None)).abs() if source.ctf_state == "flipped" else base.ctf(slice(None))
-    images = disc.to_images(values * disc.on_grid(transfer.to(disc.device))).cpu()
+    images = disc.back(values * disc.on_grid(transfer.to(disc.device))).cpu()
     return SimulatedSet.of(base, images + noise_alike(source, transfer, rng), source.contrast)
 
 

@@ -256,7 +256,7 @@ class AveragesPredictor:
         best = evidence.argmax(1)
         rows = torch.arange(len(best), device=best.device)
         matrices, shifts = (torch.stack(parts, 1)[rows, best] for parts in zip(*(poses.best() for poses in found)))
-        power = (observed.weights * observed.values.abs().square() / self.noise[observed.ball.shell]).sum(1)
+        power = (observed.weights * observed.values.abs().square() / self.noise[observed.ball.ring]).sum(1)
         return evidence.cpu(), power.cpu(), matrices.cpu(), shifts.cpu()
 
     def _poses(self, observed: ObservedSubtomograms, label: int) -> Poses:

@@ -6,7 +6,8 @@ import torch
 
 from ...contract import some_names
 from ...core.fourier import fourier_resize, from_middle, resampled_side
-from ...core.volumes import HalfBall, cube_crop
+from ...core.half_transforms import HalfBall
+from ...core.volumes import cube_crop
 from ...io.messages import warn
 from ...io.subtomograms import SubtomogramSet
 
@@ -138,12 +139,13 @@ def _compare_tilts(subtomograms: SubtomogramSet, stated: np.ndarray, power: torc
     across the axis as far from it: membranes all of one tilt have an end of their own in one of these halves alone."""
     ball = HalfBall(subtomograms.box, subtomograms.box * subtomograms.pixel_size / DETAIL)
     power = ball.on_grid(power[None])[0]
-    for axis, across, along in (("y", ball.x, ball.y), ("x", ball.y, ball.x)):
-        tilts = torch.rad2deg(torch.atan(ball.z / across))
+    z, y, x = ball.waves
+    for axis, across, along in (("y", x, y), ("x", y, x)):
+        tilts = torch.rad2deg(torch.atan(z / across))
         flat = tilts.abs() < EDGES[0]
-        level = power / (ball.shell_sum(power * flat) / ball.shell_sum(flat)).clamp(min=1e-30)[ball.shell]
-        seen = (across != 0) & (across**2 + ball.z**2 > (ball.radius / 3) ** 2)
-        near = along**2 <= STEEP**2 * (across**2 + ball.z**2)
+        level = power / (ball.ring_sum(power * flat) / ball.ring_sum(flat)).clamp(min=1e-30)[ball.ring]
+        seen = (across != 0) & (across**2 + z**2 > (ball.radius / 3) ** 2)
+        near = along**2 <= STEEP**2 * (across**2 + z**2)
         parts = (seen, seen & near, seen & ~near)
         ends = np.array([[_edge(sign * tilts[p], level[p]) or np.nan for sign in (-1, 1)] for p in parts])
         (low, high), told = ends[0], stated if axis == "y" else np.full((1, 2), np.inf)  # none are about x

@@ -9,7 +9,7 @@ import typing
 import numpy as np
 import torch
 
-from ...core.volumes import HalfBall
+from ...core.half_transforms import HalfBall
 from ...io.subtomograms import SubtomogramSet
 from .observed import (
     CHUNK_VOXELS,
@@ -49,15 +49,13 @@ def aligned(
     full = HalfBall(frame.box, (frame.box - 1) // 2, device)
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
-        volumes = working_volumes(subtomograms.volumes(rows[part]).to(ball.x.device), subtomograms.pixel_size, frame)
-        moved = full.to_volumes(full.of_volumes(volumes) * full.ramp(-shifts[part])) * mask
-        measured = subtomograms.weights(rows[part]).to(ball.x.device)
+        volumes = working_volumes(subtomograms.volumes(rows[part]).to(ball.device), subtomograms.pixel_size, frame)
+        moved = full.back(full.coefficients(volumes) * full.ramp(-shifts[part])) * mask
+        measured = subtomograms.weights(rows[part]).to(ball.device)
         for position, (volume, matrix) in enumerate(zip(moved, back[part]), start):
             values[position] = Rotated(volume, ball).at(matrix[None])[0]
-            x, y, z = matrix @ torch.stack([ball.x, ball.y, ball.z]).float()
-            sign = torch.where(x < 0, -1.0, 1.0)  # of the half that is not kept the conjugates are
-            turned = HalfBall.__new__(HalfBall)
-            turned.z, turned.y, turned.x = z * sign, y * sign, x * sign
+            turned = (matrix @ ball.waves.flip(0).float()).flip(0)
+            turned *= torch.where(turned[-1] < 0, -1.0, 1.0)  # of the half that is not kept the conjugates are
             weights[position] = weights_on(turned, measured[position - start][None], ratio)[0]
     values *= -1.0 if contrast == "dark" else 1.0
     return ObservedSubtomograms(values * (weights > MEASURED), weights * (weights > MEASURED), ball)
@@ -81,7 +79,7 @@ class Estimate:
 
 def from_poses(observed: ObservedSubtomograms, poses: Poses, noise: torch.Tensor, mask: torch.Tensor) -> Estimate:
     """Estimate by the M-step alone."""
-    weights = observed.weights / noise[observed.ball.shell]
+    weights = observed.weights / noise[observed.ball.ring]
     sums = halves_of(observed, weights, poses.matrices, poses.shifts, poses.weights)
     return maximised(sums, mask, noise, poses.evidence, poses)
 
@@ -125,9 +123,9 @@ def maximised(
 
 def subtomogram_fsc(one: torch.Tensor, other: torch.Tensor, ball: HalfBall) -> torch.Tensor:
     """(shells,) float32 Fourier shell correlation of two volumes."""
-    a, b = (ball.of_volumes(volume[None])[0] for volume in (one, other))
-    power = ball.shell_sum(a.abs().square()) * ball.shell_sum(b.abs().square())
-    return (ball.shell_sum((a * b.conj()).real) / power.sqrt().clamp(min=1e-30)).float()
+    a, b = (ball.coefficients(volume[None])[0] for volume in (one, other))
+    power = ball.ring_sum(a.abs().square()) * ball.ring_sum(b.abs().square())
+    return (ball.ring_sum((a * b.conj()).real) / power.sqrt().clamp(min=1e-30)).float()
 
 
 FLOOR = 0.05  # of the mean weight of a shell: added to all weights, so that what hardly any measured stays small
@@ -157,7 +155,7 @@ def half_averages(
     parts = [Sums(ball), Sums(ball)]
     matrices = matrices_of(np.asarray(angles, float).reshape(-1, 3), device)
     shifts = torch.as_tensor(np.asarray(shifts_zyx, float).reshape(-1, 3), dtype=torch.float32, device=device)
-    share = torch.as_tensor(np.ones(len(rows)) if shares is None else shares, dtype=torch.float32).to(ball.x.device)
+    share = torch.as_tensor(np.ones(len(rows)) if shares is None else shares, dtype=torch.float32).to(ball.device)
     if halves is None and subtomograms.halves is not None:
         halves = subtomograms.halves[rows]
     if halves is None:
@@ -167,14 +165,14 @@ def half_averages(
     usual = 0.0
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
-        volumes = subtomograms.volumes(rows[part]).to(ball.x.device)
+        volumes = subtomograms.volumes(rows[part]).to(ball.device)
         volumes, width = (volumes - volumes.mean((1, 2, 3), keepdim=True)), volumes.std((1, 2, 3), keepdim=True)
         usual = usual or float(width.median())  # so that the average has the grey values of the subtomograms
         volumes = volumes if subtomograms.multiplied else volumes * usual / width.clamp(min=1e-12)
-        weights = ball.on_grid(subtomograms.sums(rows[part]).to(ball.x.device)) * share[part, None]
-        values = sign * ball.of_volumes(volumes) * weights * ball.ramp(-shifts[part])
+        weights = ball.on_grid(subtomograms.sums(rows[part]).to(ball.device)) * share[part, None]
+        values = sign * ball.coefficients(volumes) * weights * ball.ramp(-shifts[part])
         for half in (0, 1):
-            mine = torch.as_tensor(which[part] == half, device=ball.x.device)
+            mine = torch.as_tensor(which[part] == half, device=ball.device)
             parts[half].add(values[mine], weights[mine], matrices[part][mine])
     return tuple(_mean(sums) for sums in (parts[0].merged(parts[1]), *parts))
 

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...core.half_transforms import HalfBall
 from ...core.projections import euler_angles
-from ...core.volumes import HalfBall, side_by_side
+from ...core.volumes import side_by_side
 from ...io.plots import new_figure, save_figure
 from ...io.subtomograms import SubtomogramSet
 from ...learning.processes import accelerator_for
@@ -79,12 +80,12 @@ class EmbeddingTask(Task):
         network = self.autoencoder
         device = next(network.parameters()).device
         values, weights = (one[rows.cpu()].to(device) for one in (self.values, self.weights))
-        found = self.ball.of_volumes(network.decode(self.encoded(values))[:, 0])
+        found = self.ball.coefficients(network.decode(self.encoded(values))[:, 0])
         return ((found - values).abs().square() * weights).sum() / weights.sum()
 
     def encoded(self, values: torch.Tensor) -> torch.Tensor:
         """(n, components) of coefficients (n, d)."""
-        return self.autoencoder.encoder(self.ball.to_volumes(values)[:, None])
+        return self.autoencoder.encoder(self.ball.back(values)[:, None])
 
     def train_step(self, batch: tuple[torch.Tensor, ...], accelerator: typing.Any) -> dict[str, torch.Tensor]:
         loss, optimizer = self.loss(batch[0]), self.optimizers["autoencoder"]

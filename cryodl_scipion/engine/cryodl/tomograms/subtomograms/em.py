@@ -94,7 +94,7 @@ def soft_round(observed: ObservedSubtomograms, estimate: Estimate, grid: PoseGri
     bank, ball = grid.bank(estimate.volume), grid.ball
     values = [torch.zeros_like(bank) for _ in (0, 1)]
     weights, evidence = [torch.zeros_like(power_of(bank)) for _ in (0, 1)], []
-    inverse = (1 / noise)[ball.shell]
+    inverse = (1 / noise)[ball.ring]
     for rows, moved, log in likelihoods(low, noise, bank, grid):
         total = torch.logsumexp(log.flatten(1), 1)
         responsibilities = log.sub_(total[:, None, None]).clamp_(min=-80).exp_()  # as in search.py
@@ -117,13 +117,13 @@ def _noise(
     observed: ObservedSubtomograms, noise: torch.Tensor, bank: torch.Tensor, values: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
     """(shells,) power of what the structure does not explain."""
-    ball, old = observed.ball, noise[observed.ball.shell]
+    ball, old = observed.ball, noise[observed.ball.ring]
     both = values * bank
     half = both.shape[1] // 2
-    fit = ball.shell_sum((both[:, :half] + both[:, half:]) * old)
-    energy = ball.shell_sum(weights * power_of(bank) * old)
-    power = ball.shell_sum(observed.weights * observed.values.abs().square())
-    return ((power - 2 * fit + energy) / ball.shell_sum(observed.weights).clamp(min=1e-6)).float()
+    fit = ball.ring_sum((both[:, :half] + both[:, half:]) * old)
+    energy = ball.ring_sum(weights * power_of(bank) * old)
+    power = ball.ring_sum(observed.weights * observed.values.abs().square())
+    return ((power - 2 * fit + energy) / ball.ring_sum(observed.weights).clamp(min=1e-6)).float()
 
 
 def _continued(found: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
@@ -154,5 +154,5 @@ def residual(observed: ObservedSubtomograms, poses: Poses, rotated: Rotated, bef
     matrices, shifts = poses.best()
     ball = observed.ball
     left = observed.values - rotated.at(matrices) * ball.ramp(shifts) * (observed.weights > 0)
-    power = ball.shell_sum(observed.weights * left.abs().square()) / ball.shell_sum(observed.weights).clamp(min=1e-6)
+    power = ball.ring_sum(observed.weights * left.abs().square()) / ball.ring_sum(observed.weights).clamp(min=1e-6)
     return _continued(power.float(), before)

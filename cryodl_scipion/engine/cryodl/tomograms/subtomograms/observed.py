@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 
 from ...core.fourier import fourier_resize, from_middle, resampled_side
-from ...core.volumes import HalfBall, cube_crop
+from ...core.half_transforms import HalfBall
+from ...core.volumes import cube_crop
 from ...io.subtomograms import SubtomogramSet
 
 PADDING = 2  # the transform is sampled so many times as finely as the box asks for, for linear interpolation
@@ -23,7 +24,7 @@ CORNERS = [(z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1)]
 
 def coefficient_positions(ball: HalfBall, matrices: torch.Tensor) -> torch.Tensor:
     """(n, d, 3) xyz, on the padded transform's grid, of the coefficients of a HalfBall rotated by (n, 3, 3)."""
-    return (matrices @ (torch.stack([ball.x, ball.y, ball.z]).float() * PADDING)).transpose(1, 2)
+    return (matrices @ (ball.waves.flip(0).float() * PADDING)).transpose(1, 2)
 
 
 class Rotated:
@@ -108,7 +109,7 @@ class Sums:
         weights = self.weights.reshape(side, side, side)
         weights = (weights + weights.flip(0, 1, 2)).flatten()
         total, count = (
-            torch.zeros(self.ball.shells + 1, device=shell.device).index_add(0, shell.flatten(), w)
+            torch.zeros(self.ball.rings + 1, device=shell.device).index_add(0, shell.flatten(), w)
             for w in (weights, torch.ones_like(weights))
         )
         return (PADDING**3 * total / count)[:-1]
@@ -123,7 +124,7 @@ class Sums:
         """(s, s, s) shell of each position; the number of shells for those beyond the ball."""
         axis = torch.arange(-self.reach, self.reach + 1, device=self.weights.device).float() / PADDING
         radius = (axis**2 + axis[:, None] ** 2 + axis[:, None, None] ** 2).sqrt()
-        return radius.round().long().clamp(max=self.ball.shells)
+        return radius.round().long().clamp(max=self.ball.rings)
 
 
 def reach(ball: HalfBall) -> int:
@@ -197,8 +198,8 @@ class ObservedSubtomograms:
 
     def power(self) -> torch.Tensor:
         """(shells,) mean power of the measured coefficients of each shell."""
-        total = self.ball.shell_sum(self.weights * self.values.abs().square())
-        return (total / self.ball.shell_sum(self.weights).clamp(min=1e-6)).float()
+        total = self.ball.ring_sum(self.weights * self.values.abs().square())
+        return (total / self.ball.ring_sum(self.weights).clamp(min=1e-6)).float()
 
 
 def observe(
@@ -218,11 +219,11 @@ def observe(
     weights = torch.empty((len(rows), len(ball)), device=device)
     for start in range(0, len(rows), step):
         part = slice(start, start + step)
-        volumes = subtomograms.volumes(rows[part]).to(ball.x.device)
+        volumes = subtomograms.volumes(rows[part]).to(ball.device)
         volumes = working_volumes(volumes, subtomograms.pixel_size, frame)
-        measured = weights_on(ball, subtomograms.weights(rows[part]).to(ball.x.device), ratio)
+        measured = weights_on(ball.waves, subtomograms.weights(rows[part]).to(ball.device), ratio)
         weights[part] = measured
-        values[part] = sign * ball.of_volumes(volumes) * (measured > 0)
+        values[part] = sign * ball.coefficients(volumes) * (measured > 0)
     return ObservedSubtomograms(values, weights, ball)
 
 
@@ -246,12 +247,12 @@ def around_particle(volumes: torch.Tensor, diameter_px: float) -> tuple[torch.Te
     return mean[..., None, None], torch.maximum(around.std(1), least).clamp(min=1e-12)[:, None, None, None]
 
 
-def weights_on(ball: HalfBall, weights: torch.Tensor, ratio: float = 1.0) -> torch.Tensor:
-    """(n, d) of weights (n, b, b, b // 2 + 1) on the grid of rfftn, at the coefficients of a HalfBall. ratio: width of
-    the weights' cube over that of the ball's; the nearest frequency is taken."""
+def weights_on(waves: torch.Tensor, weights: torch.Tensor, ratio: float = 1.0) -> torch.Tensor:
+    """(n, d) of weights (n, b, b, b // 2 + 1) on the grid of rfftn. waves: (3, d) frequencies z, y, x. ratio: width of
+    the weights' cube over that in which the waves are counted; the nearest frequency is taken."""
     box = weights.shape[1]
-    z, y, x = ((axis * ratio).round().long().clamp(-(box // 2) + 1, box // 2 - 1) for axis in (ball.z, ball.y, ball.x))
-    return weights[:, z % box, y % box, x]
+    z, y, x = (waves * ratio).round().long().clamp(-(box // 2) + 1, box // 2 - 1) % box
+    return weights[:, z, y, x]
 
 
 def particle_sphere(

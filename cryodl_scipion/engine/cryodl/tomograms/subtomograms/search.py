@@ -7,9 +7,10 @@ import typing
 import numpy as np
 import torch
 
+from ...core.half_transforms import HalfBall
 from ...core.healpix_grid import ball_of_points, ball_of_rotations
 from ...core.projections import rotation_matrices
-from ...core.volumes import HalfBall, side_by_side
+from ...core.volumes import side_by_side
 from ...likelihood.search import Grid, find_modes
 from .observed import Frame, ObservedSubtomograms, Rotated
 
@@ -40,7 +41,7 @@ class PoseGrid:
         self.grid = Grid(step)
         self.matrices = matrices_of(self.grid.angles(np.arange(len(self.grid))), device)
         self.shift_step = frame.width / radius / finer / frame.pixel_size
-        self.shifts = ball_of_shifts(max(max_shift, self.shift_step), self.shift_step).to(self.ball.x.device)
+        self.shifts = ball_of_shifts(max(max_shift, self.shift_step), self.shift_step).to(self.ball.device)
         self.ramp = self.ball.ramp(-self.shifts)
 
     def bank(self, volume: torch.Tensor) -> torch.Tensor:
@@ -66,7 +67,7 @@ def likelihoods(
     """Blocks of rows (a slice), moved (m, s, 2 d) and log (m, s, r): logarithmic likelihood ratios of all poses to
     'there is nothing'; moved: the coefficients, moved back by each shift and divided by the noise. observed: up to the
     grid's radius. noise: (shells,) power. bank: of PoseGrid.bank."""
-    inverse = (1 / noise)[grid.ball.shell]
+    inverse = (1 / noise)[grid.ball.ring]
     power, count = power_of(bank), len(grid.shifts)
     step = max(1, int(BLOCK / (count * len(bank))))
     for start in range(0, len(observed), step):
@@ -135,7 +136,7 @@ def closely(
     finer = (matrices[:, :, None] @ near.rotations).reshape(count, modes * rotations, 3, 3)
     slices = rotated.at(finer.flatten(0, 1)).reshape(count * modes, rotations, -1)
     moves = (shifts[:, :, None] + near.shifts).flatten(0, 1)  # n m, s, 3
-    weights = observed.weights / noise[observed.ball.shell]
+    weights = observed.weights / noise[observed.ball.ring]
     match = (observed.values * weights)[:, None].expand(-1, modes, -1).flatten(0, 1)
     ramp = observed.ball.ramp(-moves.flatten(0, 1)).reshape(*moves.shape[:2], -1)
     fit = 2 * side_by_side(slices) @ side_by_side(match[:, None] * ramp).transpose(1, 2)  # n m, t, s
