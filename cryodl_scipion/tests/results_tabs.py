@@ -32,7 +32,7 @@ def main():
         return {
             "showFirst": [WindowView(Keys, tab)],
             "showPlot": [plot, WindowView(Keys, tab)],
-            "showLater": [MessageView(found, "Nothing yet", tkParent=tab)],
+            "showLater": [MessageView(found, "Nothing to show", tkParent=tab)],
         }[name]
 
     root = tk.Tk()

@@ -190,7 +190,7 @@ class Shows(Viewer):
         try:
             return [show(*arguments)]
         except NothingYet as nothing:
-            return [self.infoMessage(str(nothing), "Nothing yet")]
+            return [self.infoMessage(str(nothing), "Nothing to show")]
         except (OSError, ValueError) as error:
             return [self.errorMessage(str(error), "Cannot be shown")]
 

@@ -160,7 +160,10 @@ def _rangesOf(images: SetOfSubTomograms) -> Dict[str, Any]:
 
 def tiltWarnings(subtomograms: EMSet, joined: Sequence[EMSet]) -> List[str]:
     """Of joined sets Scipion keeps the tilt range of the first alone; a sentence where those `joined` are unknown."""
-    known, told = {*_rangesOf(imagesOf(subtomograms))}, {item.getLocation() for one in joined for item in one}
+    known = {*_rangesOf(imagesOf(subtomograms))}
+    if not known:
+        return []  # before all items are read
+    told = {item.getLocation() for one in joined for item in one}
     untold = (item for item, _ in tickedItems(subtomograms) if not (tiltRange(item) or item.getLocation() in told))
     names = {*map(_tomogramOf, untold)} - {"None"}
     return sayIf(

@@ -337,7 +337,7 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         ended = ("isFailed", "isAborted", "isFinished")
         viewer.protocol = mock.Mock(**{f"{name}.return_value": False for name in ended})
         viewer.infoMessage = lambda words, title: (words, title)  # no error: it is waited for
-        self.assertEqual(PanelsViewer.shown(viewer, needed), [(viewer._WAIT, "Nothing yet")])
+        self.assertEqual(PanelsViewer.shown(viewer, needed), [(viewer._WAIT, "Nothing to show")])
 
 
 def test_a_class_that_is_unticked_or_has_no_average_is_not_identified(tmp_path):
