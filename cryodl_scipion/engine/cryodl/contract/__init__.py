@@ -19,10 +19,7 @@ from .fields import (
     UNANNOTATED, particle_size_problem
 )
 from .frames import rescaled
-from .half_map_test import (
-    BY_NETWORK, PIECE, counted, doubt_script, half_map_resolutions, half_map_verdict, resolution_in_words, score_text,
-    some_names, span, split_verdict
-)
+from .half_map_test import BY_NETWORK, PIECE, doubt_script, half_map_resolutions, half_map_verdict, split_verdict
 from .maps.evaluating import (
     MAP_METRICS, CompareModelsConfig, CompareModelsOutputs, EvaluateMapConfig, EvaluateMapOutputs,
     SimulateHalfMapsConfig, SimulateHalfMapsOutputs
@@ -105,3 +102,4 @@ from .tomograms.simulating import (
     SimulateSubtomogramsConfig, SimulateSubtomogramsOutputs, SimulateTomogramsConfig, SimulateTomogramsOutputs
 )
 from .version_0_1_0 import former_names, present_options
+from .wording import counted, resolution_in_words, say_if, score_text, some_names, span

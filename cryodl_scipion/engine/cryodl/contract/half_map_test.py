@@ -1,36 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Numbers, and the result of a half-map test, in sentences for the command line and for Scipion."""
+"""The result of a half-map test in sentences, for the command line and for Scipion."""
 
 import typing
 
-
-def counted(number: int, noun: str, nouns: typing.Optional[str] = None) -> str:
-    """A number with its noun: '1 tomogram', '2 tomograms', '0 tomograms'. nouns: the plural if it is not with s."""
-    return f"{number} {noun if number == 1 else nouns or noun + 's'}"
-
-
-def resolution_in_words(resolution: typing.Optional[float], none: str = "not reached") -> str:
-    """A resolution in words: '7.8 Å', or 'not reached' for None. resolution: Å, or None. none: the words for None."""
-    return none if resolution is None else f"{resolution:.3g} Å"
-
-
-def score_text(score: float) -> str:
-    """A score or a threshold, everywhere with the same digits: '0.3241', '0.5'. score: no unit."""
-    return f"{score:.4g}"
-
-
-def span(values: typing.Iterable[float], form: str = ".3g") -> str:
-    """The smallest and the largest of some values: '3.5 to 4', or '4' if both read alike. form: of each."""
-    ordered = sorted(values)
-    return " to ".join(dict.fromkeys(f"{value:{form}}" for value in (ordered[0], ordered[-1])))
-
-
-def some_names(names: typing.Iterable[str], maximum: int = 8) -> str:
-    """Names for a message: the first ones in alphabetical order, and how many more there are. maximum: number of names
-    that are listed."""
-    names = sorted(names)
-    return ", ".join(names[:maximum]) + (f" and {len(names) - maximum} more" if len(names) > maximum else "")
-
+from .wording import resolution_in_words, say_if
 
 WARNING = "WARNING: "
 GAINED, LOST = 0.02, -0.05  # mean difference of two FSC; masks and clipping alone came down to -0.04
@@ -103,10 +76,11 @@ def _gain(gain: float) -> typing.Tuple[bool, str]:
 def _places(doubted: float, piece: float, place: typing.Any) -> typing.List[str]:
     """A warning, in a list, which part of the density looks invented, and where most of it lies."""
     where = ", ".join(f"{x:.0f}" for x in place or ())
-    return [
+    return say_if(
+        doubted > DOUBTED or piece > PIECE,
         f"{WARNING}{100 * doubted:.3g} % of the improved map's density looks as 1 % of what is in the data does, most "
-        f"of it around ({where}) Å (x, y, z). See the map of doubt."
-    ] * (doubted > DOUBTED or piece > PIECE)
+        f"of it around ({where}) Å (x, y, z). See the map of doubt.",
+    )
 
 
 def _beyond(improved: typing.Optional[float], crossed: typing.Optional[float]) -> typing.List[str]:

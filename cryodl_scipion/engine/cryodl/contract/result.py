@@ -12,8 +12,8 @@ from pathlib import Path
 from . import fields, processes, reading, version_0_1_0
 from .command import Command, output_problems, outputs_of
 from .commands import COMMANDS, EVERY_COMMAND
-from .half_map_test import counted
 from .params import ParamInfo, Paths, check, check_value, config_from_dict, config_to_dict, describe, param
+from .wording import counted
 
 CONTRACT_VERSION = 1  # of requests
 RESULT_VERSION = 2

@@ -12,6 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from ..contract import say_if
 from ..contract.reading import reader
 from ..core.names import check_words
 from ..core.optics import FIELDS, OpticsTable, ctf_of_optics, optics_values
@@ -300,11 +301,12 @@ def place_notes(particles: ParticleSet) -> list[str]:
     """[sentence] if different images are of the same places, as of joined sets."""
     places = same_places(particles)
     near = int((np.bincount(places)[places] > 1).sum())
-    return [
+    return say_if(
+        near > ALIKE * len(particles),
         f"{near} of the {len(particles)} particles of {particles.path} lie within "
         f"{NEAR * particles.box * particles.pixel_size:.0f} Å of another one of their micrograph (rlnCoordinateX). If "
-        "they are the same ones, as in sets that were joined, halves agree by their noise: keep one of each."
-    ] * (near > ALIKE * len(particles))
+        "they are the same ones, as in sets that were joined, halves agree by their noise: keep one of each.",
+    )
 
 
 def same_places(particles: ParticleSet) -> np.ndarray:

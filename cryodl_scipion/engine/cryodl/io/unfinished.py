@@ -10,7 +10,7 @@ import shutil
 import typing
 from pathlib import Path
 
-from ..contract import Config, command_of, config_to_dict, write_json
+from ..contract import Config, command_of, config_to_dict, say_if, write_json
 from .files import path_within, rename_folder
 from .stamps import file_stamp, input_stamps
 
@@ -121,7 +121,9 @@ def _parameters(
 def _differences(found: typing.Mapping[str, typing.Any], mine: typing.Mapping[str, typing.Any]) -> list[str]:
     """Words for what differs. Records of earlier versions say nothing of the inputs."""
     words = [k.replace("_", " ") for k in mine if k not in ("inputs", "files") and found.get(k) != mine[k]]
-    words += ["files that the inputs name"] * ("files" in mine and found.get("files", mine["files"]) != mine["files"])
+    words += say_if(
+        "files" in mine and found.get("files", mine["files"]) != mine["files"], "files that the inputs name"
+    )
     before, now = found.get("inputs"), mine["inputs"]
     if before is not None:
         words += [

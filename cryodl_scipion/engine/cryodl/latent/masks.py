@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter
 
+from ..contract import say_if
 from ..core.symmetry import largest_symmetry
 from ..io.structures import read_focus_mask
 from ..reconstruction.halves import soft_sphere
@@ -18,11 +19,12 @@ def symmetry_notes(density: torch.Tensor, path: str | os.PathLike[str], items: s
     """A sentence if a map is symmetric about RELION's axes. density: (d, d, d). path: what shows it, for the sentence.
     items: what is to be expanded. Empty without symmetry."""
     found, program = largest_symmetry(density), " (relion_particle_symmetry_expand)" * (items == "particles")
-    return [
+    return say_if(
+        found != "C1",
         f"{path} looks symmetric ({found}). The latent space is fitted without symmetry: the same change of each "
         f"subunit is a separate direction. Expand the {items} by the symmetry first{program}, and give a mask of one "
-        "subunit."
-    ] * (found != "C1")
+        "subunit.",
+    )
 
 
 WIDEST = 0.9  # of the box: diameter of the sphere that everything is held in

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..contract import resolution_in_words
+from ..contract import resolution_in_words, say_if
 from ..core.fourier import resolution_at
 from ..io.messages import Line
 from ..io.particle_sets import ParticleSet, read_particles
@@ -24,10 +24,11 @@ def control_of(particles: ParticleSet, wanted: str | None, kind: str = NOISE) ->
     Returns control: none if there is none, if it was oriented by another reference or with other detail, or if the
     particles' angles come from no reference. sentences: for the user."""
     if not shared_value(particles, REFERENCE):
-        return None, [
+        return None, say_if(
+            wanted,
             f"The control {wanted} was not used: {particles.path} does not state the reference of its angles "
-            f"({REFERENCE})."
-        ] * bool(wanted)
+            f"({REFERENCE}).",
+        )
     path = Path(wanted or control_name(str(particles.path), kind))
     if wanted is None and not path.exists():
         return None, []

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import counted, some_names
+from ...contract import counted, say_if, some_names
 from ...io import micrographs, stamps
 from ...io.coordinates import align_keys, coordinate_files, read_coordinates, write_coordinates
 from ...io.files import micrograph_key, read_text, without_pick_suffix
@@ -126,11 +126,12 @@ def notes_of_labels(folder: str | os.PathLike[str], named: typing.Iterable[tuple
     lists = [(name, path, Path(folder, f"{name}.star")) for name, path in named if os.path.exists(path)]
     heads = [(name, path, read_text(star).partition("\n")[0]) for name, path, star in lists if star.exists()]
     other = [name for name, path, head in heads if _MADE_ON in head and stamps.content_stamp(path) not in head]
-    return [
+    return say_if(
+        other,
         f"The picks of {counted(len(other), 'micrograph')} in {folder} were made on other images than the given ones "
         f"of the same names: {some_names(other)}. Unless these show the same pixels (denoised, in another format), "
-        "give the micrographs that were picked."
-    ] * bool(other)
+        "give the micrographs that were picked.",
+    )
 
 
 @dataclasses.dataclass(frozen=True)

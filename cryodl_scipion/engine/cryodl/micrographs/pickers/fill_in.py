@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude, map_coordinates, maximum_filter
 
-from ...contract import TrainPickerConfig, counted
+from ...contract import TrainPickerConfig, counted, say_if
 from ...core.geometry import inside, values_at
 from ...core.peaks import LocalCorrelation, find_peaks, separate
 from ...io.messages import warn
@@ -232,7 +232,7 @@ def fill_in(images: typing.Sequence[LabelledImage], config: TrainPickerConfig, m
     if images[0].labels == "sparse":
         images, sentence, clear = _with_expected(images, config.expected_particles, diameter)
         said.append(sentence)
-        warnings += [sentence] * (not clear)
+        warnings += say_if(not clear, sentence)
     return FilledIn(images, contrast, tuple(said), tuple(warnings))
 
 

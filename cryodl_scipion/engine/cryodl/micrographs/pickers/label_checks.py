@@ -8,6 +8,7 @@ import typing
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from ...contract import say_if
 from .crops import LabelledImage
 
 # Wide enough (in diameters) that a hollow shell counts as one dense thing, too.
@@ -57,27 +58,30 @@ def judge_contrast(signal: Signal, wanted: str) -> tuple[str, list[str]]:
     seen = "dark" if signal.difference > 0 else "bright"
     measured = f"labelled positions differ from the rest by {abs(signal.difference):.2f} standard deviations"
     if wanted != "auto":
-        return wanted, [
+        return wanted, say_if(
+            signal.clear and seen != wanted,
             f"Contrast (--contrast) is {wanted}, but the labelled particles look {seen}: {measured}. Check the "
-            "contrast, or set it to auto to determine it from the labels."
-        ] * (signal.clear and seen != wanted)
+            "contrast, or set it to auto to determine it from the labels.",
+        )
     if not signal.clear:
         return "dark", [
             f"The labelled particles show no clear contrast ({measured}); protein is assumed to be dark. If it is "
             "bright, set --contrast bright; if the picks are poor, check that the labels belong to these "
             "micrographs."
         ]
-    return seen, [
+    return seen, say_if(
+        seen == "bright",
         f"Protein is bright in these micrographs ({measured}): they are inverted for the network, in training and in "
-        "picking."
-    ] * (seen == "bright")
+        "picking.",
+    )
 
 
 def upside_down_warning(signal: Signal, flipped: Signal) -> list[str]:
     """[sentence] if labels fit much better mirrored in y (flipped: their Signal then)."""
-    return [
+    return say_if(
+        flipped.clear and abs(flipped.difference) > 3 * abs(signal.difference),
         "The coordinates seem to be upside down: mirrored labelled positions differ from the rest by "
         f"{abs(flipped.difference):.2f} standard deviations, unmirrored ones only by {abs(signal.difference):.2f}. The "
         "model will probably be useless. Count y from the other edge (height - 1 - y), or mirror the micrographs, and "
-        "train again."
-    ] * (flipped.clear and abs(flipped.difference) > 3 * abs(signal.difference))
+        "train again.",
+    )

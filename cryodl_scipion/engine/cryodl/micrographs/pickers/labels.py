@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from ...contract import MIN_PARTICLES, Skipped, TrainPickerConfig, counted, some_names
+from ...contract import MIN_PARTICLES, Skipped, TrainPickerConfig, counted, say_if, some_names
 from ...core.geometry import inside, map_positions, values_at
 from ...core.peaks import separate
 from ...io.coordinates import align_keys
@@ -64,10 +64,11 @@ def with_corrections(
         config = dataclasses.replace(config, uncertain=os.path.join(config.coordinates, IGNORED))
     if not found.partial:
         marked = sum(map(len, found.certain.values()))
-        return config, [
+        return config, say_if(
+            config.labels in ("auto", "complete") and marked > 0,
             f"All {marked} picks of {config.coordinates} are confirmed: everything else on these micrographs counts as "
-            "background. If particles are missing there, use train-picker --labels boxes."
-        ] * (config.labels in ("auto", "complete") and marked > 0)
+            "background. If particles are missing there, use train-picker --labels boxes.",
+        )
     if config.labels == "auto":
         config = dataclasses.replace(config, labels="boxes")
     counts = {word: sum(map(len, getattr(found, word).values())) for word in ("certain", "machine")}

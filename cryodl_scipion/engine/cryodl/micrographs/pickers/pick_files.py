@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from ...contract import PickConfig, PickOutputs, counted, score_text, some_names
+from ...contract import PickConfig, PickOutputs, counted, say_if, score_text, some_names
 from ...core.geometry import map_positions, values_at
 from ...io.coordinates import write_coordinates
 from ...io.files import read_kept
@@ -76,9 +76,9 @@ def other_thresholds(folder: Path, names: typing.Collection[str], threshold: flo
     }
     ours = lambda name, value: f"# {HEAD.format(name, value)}"
     left = [n for n, head in heads.items() if head.startswith(ours(n, "")) and head != ours(n, score_text(threshold))]
-    return [
-        f"Picks of {some_names(left)} in {folder} have another threshold. Give all micrographs to pick alike."
-    ] * bool(left)
+    return say_if(
+        left, f"Picks of {some_names(left)} in {folder} have another threshold. Give all micrographs to pick alike."
+    )
 
 
 class Picks:

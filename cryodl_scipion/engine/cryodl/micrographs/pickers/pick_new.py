@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import PickConfig, counted, score_text, some_names, write_json
+from ...contract import PickConfig, counted, say_if, score_text, some_names, write_json
 from ...core.calibration import calibrate
 from ...core.geometry import inside
 from ...io.coordinates import DECIMALS, write_coordinates
@@ -83,7 +83,7 @@ def pick_new(
     if drawn > before:
         print(f"Feature maps of {counted(drawn - before, 'micrograph')}: {picks.folder / FEATURE_MAPS}")
     missing = f"{some_names(gaps, 3)} of the pixels are not finite numbers (NaN or infinite). Large gaps get no picks."
-    run.warn(*picker.notes, *[missing] * bool(gaps))
+    run.warn(*picker.notes, *say_if(gaps, missing))
     return settings
 
 

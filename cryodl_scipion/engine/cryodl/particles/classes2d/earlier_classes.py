@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...contract import Classify2DConfig, class_choice, config_to_dict, counted, describe_all, reading
+from ...contract import Classify2DConfig, class_choice, config_to_dict, counted, describe_all, reading, say_if
 from ...io.files import whole_file
 from ...io.particle_sets import ParticleSet
 from ...likelihood.observed import smoothed_notes
@@ -197,8 +197,9 @@ def check_members(config: Classify2DConfig, keys: np.ndarray, former: FormerClas
             "classify all particles with --again."
         )
     missing = config.again * int((~np.isin(former.members, keys)).sum())
-    return [
+    return say_if(
+        missing,
         f"{missing} of the {counted(len(former.members), 'particle')} of the run in {config.classes_from} are not in "
         f"{config.particles} (or their stacks were moved): the new classes are without them. To keep them, give all "
-        "particles."
-    ] * bool(missing)
+        "particles.",
+    )

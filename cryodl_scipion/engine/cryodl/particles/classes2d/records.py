@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...contract import Classify2DConfig, write_json
+from ...contract import Classify2DConfig, say_if, write_json
 from ...core.boxes import STEEP, cooled, normalised
 from ...core.fourier import circle, fourier_resize, radial_mean
 from ...io import files, stacks
@@ -186,7 +186,7 @@ def _with_ctf(config: Classify2DConfig, particles: ParticleSet) -> tuple[Particl
     if not config.correct_ctf:
         return dataclasses.replace(particles, optics=None), []
     flipped = "The phases of the images were flipped with their CTF; its amplitudes are corrected here."
-    return particles.divided(), [flipped] * (particles.ctf_state == "flipped")
+    return particles.divided(), say_if(particles.ctf_state == "flipped", flipped)
 
 
 def _grid(config: Classify2DConfig, particles: ParticleSet) -> tuple[PolarGrid, list[str]]:
@@ -226,4 +226,4 @@ def _sign(config: Classify2DConfig, particles: ParticleSet, mask_px: float) -> t
         return (1.0 if config.contrast == "bright" else -1.0), shown, []
     if shown:
         print(sentence)
-    return (1.0 if contrast == "bright" else -1.0), shown, [sentence] * (not shown)
+    return (1.0 if contrast == "bright" else -1.0), shown, say_if(not shown, sentence)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import AssessIntegrityConfig, AssessIntegrityOutputs, counted, write_json
+from ...contract import AssessIntegrityConfig, AssessIntegrityOutputs, counted, say_if, write_json
 from ...io import files, particle_sets, progress
 from ...running.runner import PROGRAM, Run, command
 from ..denoisers.plots import plot_probabilities
@@ -82,14 +82,16 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
         if verdict.answers
         else f"Single images do not tell these compositions apart: only {share} right."
     )
-    warnings = [
-        f"{reason} No particle has a class (rlnClassNumber 0); the probabilities serve to sort them."
-        + " Angles of a refinement improve it." * (not assessment.given)
-    ] * (not told) + [
+    better = "" if assessment.given else " Angles of a refinement improve it."
+    warnings = say_if(
+        not told,
+        f"{reason} No particle has a class (rlnClassNumber 0); the probabilities serve to sort them.{better}",
+    ) + say_if(
+        told and not shown.all(),
         f"{(~shown).sum()} of {len(particles)} particles show these compositions less than nearly all made-up "
         "particles do: they show something else, lack another part, or have wrong angles. They have no class "
-        "(rlnClassNumber 0), probabilities of 0, and no part in the fractions."
-    ] * (told and not shown.all())
+        "(rlnClassNumber 0), probabilities of 0, and no part in the fractions.",
+    )
     run.warn(*warnings)
     write_json(folder / "integrity.json", dict(record, warnings=notes + warnings))
     candidates.draw_examples(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from ...contract import AssignOrientationsConfig, AssignOrientationsOutputs, counted, sha256
+from ...contract import AssignOrientationsConfig, AssignOrientationsOutputs, counted, say_if, sha256
 from ...core import projections, symmetry
 from ...io import messages, particle_sets, unfinished
 from ...io.particles import COMPARED, DIGEST, DIGITS, EXPLAINED, MARGIN, NOISE, REFERENCE, SCORE, SUBSTITUTED
@@ -231,7 +231,7 @@ def _origin(search: assign.Search, config: AssignOrientationsConfig) -> dict[str
 
 
 def _beside(config: AssignOrientationsConfig) -> list[str]:
-    kinds = [NOISE] * config.controls + [SUBSTITUTED] * (config.noise_substitution is not None)
+    kinds = [NOISE] * config.controls + say_if(config.noise_substitution is not None, SUBSTITUTED)
     return [f"{kind}{ending}" for kind in kinds for ending in (".star", ".mrcs") if not config.model]
 
 
@@ -281,4 +281,4 @@ def _with_denoiser(source: Source, model: str | os.PathLike[str], device: torch.
         "model."
     )
     source = dataclasses.replace(source, particles=particles, ctf_state=particles.ctf_state, denoise=denoise)
-    return source.measured(), [resampled] * (abs(pixel_size / own - 1) > 0.01)
+    return source.measured(), say_if(abs(pixel_size / own - 1) > 0.01, resampled)

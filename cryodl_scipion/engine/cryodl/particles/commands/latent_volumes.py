@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import LatentVolumesConfig, LatentVolumesOutputs, counted, span, write_json
+from ...contract import LatentVolumesConfig, LatentVolumesOutputs, counted, say_if, span, write_json
 from ...core import devices
 from ...io import mrc, particle_sets
 from ...latent.record import LATENT, latent_column, whole_numbers
@@ -91,7 +91,7 @@ def _write_maps(
     """Write maps and half-maps. Returns what volumes.json says of each, and of the domain, if there is one."""
     diameter_px = 0.9 * particles.box  # of the sphere within which half-maps are compared
     contrast, sure, said = (config.contrast, True, "") if config.contrast != "auto" else find_contrast(particles)
-    run.warn(*[said] * (not sure))
+    run.warn(*say_if(not sure, said))
     halves, record, whole = split_halves(particles, run.seed), [], list[np.ndarray]()
     with run.progress(0, "particle", title="maps") as bar:
         poses = particles, coefficients.particle_views(particles), halves

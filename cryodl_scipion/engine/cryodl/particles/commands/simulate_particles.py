@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import SimulateParticlesConfig, SimulateParticlesOutputs, counted
+from ...contract import SimulateParticlesConfig, SimulateParticlesOutputs, counted, say_if
 from ...core.optics import optics_values
 from ...core.projections import random_angles
 from ...io import mrc, particle_sets, progress, relion_tables, stacks, unfinished
@@ -61,9 +61,9 @@ def simulate_particles(config: SimulateParticlesConfig, run: Run) -> SimulatePar
 
 def _differing(config: SimulateParticlesConfig) -> list[str]:
     hinge, lost = config.domain, config.missing_chains
-    return [f"The domain {hinge} rotates by {config.hinge_range:g}° in {config.hinge_states} states."] * bool(hinge) + [
-        f"Some particles lack parts: {lost}."
-    ] * bool(lost)
+    return say_if(
+        hinge, f"The domain {hinge} rotates by {config.hinge_range:g}° in {config.hinge_states} states."
+    ) + say_if(lost, f"Some particles lack parts: {lost}.")
 
 
 def _make_chunks(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig, ReconstructConfig, refuse_if
+from ...contract import PARTICLES_PER_DIMENSION, FitHeterogeneityConfig, ReconstructConfig, refuse_if, say_if
 from ...core import fourier, volumes
 from ...core.fourier import plane_weights, radial_mean, shells
 from ...core.projections import Projector
@@ -206,16 +206,16 @@ def load_inputs(
     needed = PARTICLES_PER_DIMENSION * config.latent
     width = particles.box * particles.pixel_size
     refuse_if(
-        [
+        say_if(
+            len(particles) < needed,
             f"{config.particles} has {len(particles)} particles; {config.latent} latent dimensions (--latent) need at "
-            f"least {needed}. Give more particles or fewer dimensions."
-        ]
-        * (len(particles) < needed)
-        + [
+            f"least {needed}. Give more particles or fewer dimensions.",
+        )
+        + say_if(
+            (config.resolution or 0) * LEAST > width,
             f"Resolution (--resolution) is {config.resolution} Å; for images {width:.0f} Å wide give "
-            f"{width / LEAST:.0f} or less."
-        ]
-        * ((config.resolution or 0) * LEAST > width)
+            f"{width / LEAST:.0f} or less.",
+        )
     )
     radius = min(DETAIL if config.resolution is None else width / config.resolution, particles.box / 2 - 2, LARGEST)
     box = 2 * int(np.ceil(radius)) + 4
@@ -250,31 +250,32 @@ def compare_maps(own: np.ndarray, halves_fsc: np.ndarray, inputs: Inputs, config
     together, same = float(np.mean(halves_fsc[SHELLS])), _alike(own, inputs.reference)
     flipped = max(_alike(own, np.roll(np.flip(inputs.reference, axis), 1, axis)) for axis in range(3))
     refuse_if(
-        [
+        say_if(
+            together >= AGREE and same < DIFFER,
             f"{config.particles} are not aligned to {config.reference}: the map of the particles and the reference "
             f"have a Fourier shell correlation of {same:.2f} at low resolution (between the halves of the particles "
             f"{together:.2f}). Give the map of the refinement that their angles come from, in the same coordinate "
-            "frame and handedness."
-        ]
-        * (together >= AGREE and same < DIFFER)
-        + [
+            "frame and handedness.",
+        )
+        + say_if(
+            together >= AGREE and flipped > same + OTHER_HAND,
             f"{config.reference} is the mirror image of the map of {config.particles}: their Fourier shell "
             f"correlation at low resolution is {same:.2f}, that of its mirror image {flipped:.2f}. Give the mirrored "
-            "map."
-        ]
-        * (together >= AGREE and flipped > same + OTHER_HAND)
-        + [
+            "map.",
+        )
+        + say_if(
+            inputs.share < ENOUGH,
             f"{config.particles}: only about {inputs.share:.0%} of the images show {config.reference} at their "
             "orientations; the others fit it better at other ones or show something else, and wrong orientations would "
             "look like motion. Give the particles and the map of the same refinement, assign orientations with "
-            "`cryodl assign-orientations`, or sort out other molecules."
-        ]
-        * (inputs.share < ENOUGH)
+            "`cryodl assign-orientations`, or sort out other molecules.",
+        )
     )
-    return [
+    return say_if(
+        together < AGREE,
         f"{config.particles}: at their orientations the two halves of the particles have nothing in common "
-        f"(FSC {together:.2f} at low resolution). They are noise, or their orientations are wrong."
-    ] * (together < AGREE)
+        f"(FSC {together:.2f} at low resolution). They are noise, or their orientations are wrong.",
+    )
 
 
 def _alike(first: np.ndarray, second: np.ndarray) -> float:

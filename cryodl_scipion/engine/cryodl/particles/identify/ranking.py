@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import norm, t
 
+from ...contract import say_if
 from ...io.files import write_csv
 from ...io.messages import doing
 from ..orientations import amplitude, assign
@@ -209,10 +210,11 @@ def judge(compared: typing.Sequence[Compared], signal: float, joint: float, part
         f"{one.coarse:.1f}, that for its decoys {np.median(one.decoys):.1f}." + STRANGE * (one.explained > MAXIMUM)
         for one in found
     ]
-    said += [
+    said += say_if(
+        alike,
         f"{', '.join(one.candidate.name for one in alike)} cannot be told apart with these particles: they show one of "
-        "them, or several."
-    ] * bool(alike)
+        "them, or several.",
+    )
     said += [
         f"{_percent(one)} of the particles fit {one.candidate.name} best, which explains only "
         f"{100 * one.explained:.0f} % of their evidence: they show what is not in the folder, or are too few to tell."

@@ -12,6 +12,7 @@ import typing
 import numpy as np
 import torch
 
+from ...contract import say_if
 from ...core import fourier, healpix_grid
 from ...core.half_transforms import HalfDisc
 from ...core.projections import Projector, euler_angles, phase_ramp, rotation_matrices
@@ -137,7 +138,7 @@ class Given:
         diameter_px = diameter / particles.pixel_size
         fit = fit_structure(particles, projector, diameter_px)
         found, sure, sentence = contrast_of(fit.amplitude, fit.error, "the structure's projections")
-        self.notes = [sentence] * (contrast == "auto" and not sure)
+        self.notes = say_if(contrast == "auto" and not sure, sentence)
         contrast = found if contrast == "auto" else contrast
         self.source = Source(particles, diameter_px, contrast, fit.ctf_state).measured()
         if fit.ctf_state != particles.ctf_state:

@@ -7,6 +7,7 @@ import typing
 
 import numpy as np
 
+from ...contract import say_if
 from ...io.particle_sets import ParticleSet
 from ...likelihood.observed import WIDEST, Source
 from . import amplitude, assign
@@ -48,11 +49,12 @@ def choose_hypothesis(
 
 def flipped_notes(source: Source, stated: Source, path: str | os.PathLike[str]) -> list[str]:
     """A sentence, in a list, if images are read as phase-flipped and the file does not say so. stated: what it says."""
-    return [
+    return say_if(
+        source.ctf_state == "flipped" != stated.ctf_state,
         f"{path}: the structure fits best if the images are phase-flipped, although the file does not state it "
         "(rlnCtfDataArePhaseFlipped). They are compared as phase-flipped; correct the column before you use RELION, "
-        "but if there are several optics groups, ask `cryodl reconstruct` which of them."
-    ] * (source.ctf_state == "flipped" != stated.ctf_state)
+        "but if there are several optics groups, ask `cryodl reconstruct` which of them.",
+    )
 
 
 def _decided(evidences: typing.Mapping[typing.Any, float], default: typing.Any) -> tuple[typing.Any, bool]:

@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 import torch
 
-from ...contract import AssignOrientationsConfig
+from ...contract import AssignOrientationsConfig, say_if
 from ...core import projections, symmetry
 from ...io import particle_sets, structures
 from ...likelihood import observed, reference
@@ -62,20 +62,22 @@ def end_of(search: Search) -> float:
 def size_notes(search: Search, particles: str, structure: str, near: bool = False) -> list[str]:
     """[sentence] if the structure fits better at another size. particles, structure: files. near: as of best_size."""
     size, gain = best_size(search, near)
-    return [
+    return say_if(
+        gain >= SURE and abs(size - 1) >= LEAST,
         f"{particles} fits {structure} better if the structure is scaled by {size:.2f}: the particles show something "
         "else; or, if it is surely their molecule, one of the pixel sizes is wrong by about this factor (that of the "
-        f"particles is {search.pixel_size:.4g} Å)."
-    ] * (gain >= SURE and abs(size - 1) >= LEAST)
+        f"particles is {search.pixel_size:.4g} Å).",
+    )
 
 
 def tight_notes(path: str, width: float, structure: str, diameter: float) -> list[str]:
     """[sentence] if a structure nearly fills the images of a file. width, diameter: Å."""
-    return [
+    return say_if(
+        diameter > TIGHT * width,
         f"{structure} is {diameter:.0f} Å wide, the images of {path} {width:.0f} Å: around it they show too "
         "little noise alone for it to be measured well, so that less of the evidence seems explained. Extract the "
-        "particles with a box of 1.5 diameters."
-    ] * (diameter > TIGHT * width)
+        "particles with a box of 1.5 diameters.",
+    )
 
 
 FIRST_LOOK = 6.0  # Å/px, to measure the diameter

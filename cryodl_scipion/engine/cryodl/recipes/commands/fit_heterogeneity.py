@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contract import FitHeterogeneityConfig, FitHeterogeneityOutputs, counted, write_json
+from ...contract import FitHeterogeneityConfig, FitHeterogeneityOutputs, counted, say_if, write_json
 from ...core.devices import set_threads
 from ...io import particle_sets, relion_tables, subtomograms
 from ...latent import record as latent_record
@@ -54,7 +54,7 @@ def _has_volumes(config: FitHeterogeneityConfig) -> bool:
 def _of_particles(config: FitHeterogeneityConfig, run: Run) -> FitHeterogeneityOutputs:
     run.take_device("cpu" if config.method == "linear" else None)
     inputs = load_inputs(config, run.seed, run.skip)
-    run.warn(*inputs.notes, *[UNUSED] * (config.particle_diameter is not None))
+    run.warn(*inputs.notes, *say_if(config.particle_diameter is not None, UNUSED))
     folder = _folder(config, run, config.method != "linear", *dict.fromkeys(inputs.particles.files))
     outcome = fitting.fit_particles(config, inputs, folder / SCRATCH, print)
     run.warn(*outcome.notes)
@@ -171,12 +171,17 @@ def _write(
     run.summary(
         sentence,
         *[swing[key] for key in swing if key == "sentence"],
-        *[f"Noise and errors explain the differences{inside}; the latent coordinates and maps show noise."]
-        * (motion.verdict != "motion"),
+        *say_if(
+            motion.verdict != "motion",
+            f"Noise and errors explain the differences{inside}; the latent coordinates and maps show noise.",
+        ),
         f"{counted(config.latent, 'latent coordinate')} of {counted(len(found), noun)}, method {outcome.method}: "
         f"{made.particles}",
-        *[f"{counted(config.axes * config.maps, 'map')} along {counted(config.axes, 'axis', 'axes')}, with half-maps."]
-        * bool(config.axes),
+        *say_if(
+            config.axes,
+            f"{counted(config.axes * config.maps, 'map')} along {counted(config.axes, 'axis', 'axes')}, "
+            "with half-maps.",
+        ),
     )
     return made
 

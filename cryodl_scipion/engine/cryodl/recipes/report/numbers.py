@@ -6,7 +6,7 @@ import statistics
 import time
 import typing
 
-from ...contract import counted, in_words, resolution_in_words
+from ...contract import counted, in_words, resolution_in_words, say_if
 from ...io.files import lists_by_key
 from .runs import STOPPED, Finished, FoundRun
 
@@ -182,7 +182,7 @@ def _drifts(runs: typing.Sequence[FoundRun]) -> list[str]:
         f"Thon rings of the last {LATEST} micrographs are fitted to {latest:.1f} Å (median), of earlier ones "
         f"to {earlier:.1f} Å."
     )
-    return [fewer] * (now < FEWER * before) + [worse] * (latest > WORSE * earlier)
+    return say_if(now < FEWER * before, fewer) + say_if(latest > WORSE * earlier, worse)
 
 
 def _noise(runs: typing.Sequence[FoundRun]) -> list[str]:

@@ -11,7 +11,7 @@ import typing
 import mrcfile
 import numpy as np
 
-from ...contract import span
+from ...contract import say_if, span
 from ...core.thumbnails import block_means, grey_limits
 from ...io import coordinates, micrographs
 from ...io.plots import new_figure
@@ -167,7 +167,7 @@ def forecast_picture(runs: typing.Sequence[FoundRun]) -> list[Picture]:
     words = [
         f"{factor} times the particles: {e[1]:.3g} Å ({span(e)})" for factor, e in zip(FACTORS[1:], found[-1].edges[1:])
     ]
-    words += [f"of {len(came)} earlier forecasts {sum(came)} came true"] * bool(came)
+    words += say_if(came, f"of {len(came)} earlier forecasts {sum(came)} came true")
     return [Picture(_png(figure), "Forecast", f"{'; '.join(words)}. Bands and brackets: 80 % of the cases.")]
 
 

@@ -4,7 +4,7 @@
 import numpy as np
 import torch
 
-from ...contract import some_names
+from ...contract import say_if, some_names
 from ...core.fourier import fourier_resize, from_middle, resampled_side
 from ...core.half_transforms import HalfBall
 from ...core.volumes import cube_crop
@@ -75,10 +75,11 @@ def resolution_notes(subtomograms: SubtomogramSet, diameter: float, resolution: 
             f"little of their detail would be left. Give {diameter / MIN_WAVES:.0f} Å or less."
         )
     finest = 2 * subtomograms.pixel_size
-    return [
+    return say_if(
+        resolution < finest,
         f"Resolution (--resolution) is {resolution:g} Å, but {subtomograms.path} has voxels of "
-        f"{subtomograms.pixel_size:g} Å, whose Nyquist limit is {finest:g} Å; all detail was used."
-    ] * (resolution < finest)
+        f"{subtomograms.pixel_size:g} Å, whose Nyquist limit is {finest:g} Å; all detail was used.",
+    )
 
 
 def find_subtomogram_contrast(subtomograms: SubtomogramSet, diameter: float, asked: str) -> str:
