@@ -59,7 +59,7 @@ class OwnCtfs(kinds.Pointing):
 
     def check(self, protocol: Any, found: SetOfCTF) -> List[str]:
         failed = [failedCtf(one) for one in found]  # all of them: a set that is read in part stays locked
-        return ["The set of CTFs is empty, or all have failed. Choose another."] * all(failed)
+        return kinds.sayIf(all(failed), "The set of CTFs is empty, or all have failed. Choose another.")
 
 
 def likeOwn(

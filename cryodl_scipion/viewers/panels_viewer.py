@@ -17,7 +17,7 @@ from pyworkflow.project.project import PROJECT_LOGS
 from pyworkflow.viewer import MessageView, ProtocolViewer, Viewer
 
 from ..convert.arriving import ALIVE, stateOfRun
-from ..engine.cryodl.contract import counted, score_text
+from ..engine.cryodl.contract import counted, say_if, score_text
 from .gallery_window import GalleryWindow
 from .window import REFRESH, FollowingWindow, PlotView, Tab, WindowView
 
@@ -38,7 +38,9 @@ def whyEnded(run: Any) -> str:
 def launchedRun(project: Any, protocol: Any, label: str, said: str) -> str:
     """Name and start a run. said: a sentence, with {} for the run's name. Returns it, or what is wrong with the run."""
     protocol.setObjLabel(label)
-    errors = " ".join(["The project was opened for reading only."] * project.openedAsReadOnly() or protocol.validate())
+    errors = " ".join(
+        say_if(project.openedAsReadOnly(), "The project was opened for reading only.") or protocol.validate()
+    )
     if not errors:
         project.launchProtocol(protocol)
         getattr(project, "showRuns", bool)()  # see Shows.window

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..contract import say_if
 from ..contract.reading import reader
 from ..core.optics import OpticsTable
 from . import messages, mrc, star
@@ -86,10 +87,11 @@ class StarRows:
     def copy_notes(self, items: str = "particles", of: str = "image") -> list[str]:
         """A sentence if images stand several times in a set. items, of: what the rows are, and what each shows."""
         number = int(self.same_images().max()) + 1
-        return [
+        return say_if(
+            number < len(self),
             f"{self.path} has {len(self)} {items} of {number} {of}s: they are assumed to be symmetry-expanded, and "
-            f"copies of one {of} are kept in one half. If they are not, remove the copies."
-        ] * int(number < len(self))
+            f"copies of one {of} are kept in one half. If they are not, remove the copies.",
+        )
 
     def whole_columns(self, columns: dict[str, typing.Any], what: str) -> dict[str, typing.Any]:
         """Columns without those that are None. what: a row is. Raises ValueError if one lacks a value for a row."""

@@ -12,9 +12,10 @@ import typing
 import numpy as np
 import torch
 
+from ..contract import say_if
 from ..core.boxes import STEEP, cooled, normalised
 from ..core.fourier import circle, fourier_resize, from_middle, radial_mean, resampled_side
-from ..core.half_transforms import HalfDisc
+from ..core.half_transforms import HalfTransform
 from ..core.projections import centre_crop
 from ..io.particle_sets import ParticleSet
 from ..io.stacks import read_as_stored
@@ -135,11 +136,12 @@ def multiplied_notes(particles: ParticleSet) -> list[str]:
     total = power.sum().clamp(min=1e-3)  # images of one CTF tell nothing
     slope = match.sum() / total
     error = (match - slope * power).norm() / total
-    return [
+    return say_if(
+        slope - CERTAIN * error > MULTIPLIED,
         f"The noise in the images of {particles.path} is weak where their CTF is, as in images that were multiplied by "
         "it, although the file does not state it. If they were, set rlnCtfDataAreCtfPremultiplied to 1 in its optics "
-        "table: their CTF is taken for that of raw images."
-    ] * int(slope - CERTAIN * error > MULTIPLIED)
+        "table: their CTF is taken for that of raw images.",
+    )
 
 
 CHUNK = 512  # images that are transformed at a time
@@ -147,11 +149,11 @@ CHUNK = 512  # images that are transformed at a time
 
 @dataclasses.dataclass(frozen=True)
 class Observed:
-    """match: (n, d) complex64. weight: (n, d) float32. disc: the HalfDisc of both."""
+    """match: (n, d) complex64. weight: (n, d) float32. disc: the HalfTransform of both."""
 
     match: torch.Tensor
     weight: torch.Tensor
-    disc: HalfDisc
+    disc: HalfTransform
 
     def __len__(self) -> int:
         return len(self.match)
@@ -199,12 +201,12 @@ class Source:
         power[0] = power[1]
         return dataclasses.replace(self, noise=0.25 * power)
 
-    def observed(self, rows: typing.Any, disc: HalfDisc) -> Observed:
+    def observed(self, rows: typing.Any, disc: HalfTransform) -> Observed:
         """Observed of some rows (array of int), on the disc's device."""
         parts = [self._observed(rows[start : start + CHUNK], disc) for start in range(0, len(rows), CHUNK)]
         return Observed(torch.cat([p.match for p in parts]), torch.cat([p.weight for p in parts]), disc)
 
-    def _observed(self, rows: typing.Any, disc: HalfDisc) -> Observed:
+    def _observed(self, rows: typing.Any, disc: HalfTransform) -> Observed:
         noise, images = self.power.to(disc.device), self.images(rows, disc.device)
         noise = noise.clamp(min=1e-6 * float(noise.max())) * images.shape[-1] ** 2
         values, inverse = disc.coefficients(images), (1 / noise)[disc.ring]

@@ -4,14 +4,14 @@
 Fit of a structure's projections to particle images: amplitude, contrast and treatment of the CTF."""
 
 import dataclasses
-import typing
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ..contract import say_if
 from ..core.fourier import from_middle
-from ..core.half_transforms import HalfBall, HalfDisc
+from ..core.half_transforms import HalfTransform
 from ..core.projections import Projector, rotation_matrices
 from ..io.messages import Line
 from ..io.particle_sets import ParticleSet
@@ -120,10 +120,11 @@ def opposite_groups(particles: ParticleSet, rows: np.ndarray, matches: np.ndarra
     spread = np.sqrt(((matches - means[group]) ** 2).sum() / max(len(matches) - len(names), 1)) or np.inf
     sure = [sign * means * np.sqrt(counts) > SURE * spread for sign in (-1, 1)]
     dark, bright = (names[one] for one in sure)
-    return [
+    return say_if(
+        all(counts[one].sum() > DIRTY for one in sure),
         f"{particles.path}: protein is bright in the images of optics group {', '.join(bright)}, dark in those of "
-        f"{', '.join(dark)}. Multiply the images of either by -1."
-    ] * all(counts[one].sum() > DIRTY for one in sure)
+        f"{', '.join(dark)}. Multiply the images of either by -1.",
+    )
 
 
 def contrast_of(value: float, error: float, compared: str) -> tuple[str, bool, str]:
@@ -139,20 +140,20 @@ def contrast_of(value: float, error: float, compared: str) -> tuple[str, bool, s
 class Reference:
     """Central slices of a structure on a half disc, or all of it on a half ball.
 
-    projector: core.projections.Projector of the structure. disc: HalfDisc, or HalfBall. gain: (rings,) factors of the
+    projector: core.projections.Projector of the structure. gain: (rings,) factors of the
     rings' amplitudes (1 if None): how strongly the images show the structure. zoom: the projector's pixel size over
     that of the images."""
 
     def __init__(
-        self, projector: Projector, disc: HalfDisc | HalfBall, gain: torch.Tensor | None = None, zoom: float = 1.0
+        self, projector: Projector, disc: HalfTransform, gain: torch.Tensor | None = None, zoom: float = 1.0
     ) -> None:
-        self.disc, self.scale = typing.cast("typing.Any", disc), projector.padded * zoom / disc.box
+        self.disc, self.scale = disc, projector.padded * zoom / disc.box
         self.radius = int(np.ceil(disc.radius * self.scale)) + 1
         self.cube = middle_of(projector.transform, self.radius).to(disc.device)
         self.gain = torch.ones(disc.rings, device=disc.device) if gain is None else gain.to(disc.device, torch.float32)
         self.turn = torch.eye(3, device=disc.device)
 
-    def with_gain(self, gain: torch.Tensor, disc: HalfDisc | None = None) -> "Reference":
+    def with_gain(self, gain: torch.Tensor, disc: HalfTransform | None = None) -> "Reference":
         """The same structure shown with other strengths (rings,), on a part of its disc; its transform is shared."""
         other = object.__new__(Reference)
         other.__dict__.update(self.__dict__, gain=gain.to(self.disc.device, torch.float32), disc=disc or self.disc)

@@ -84,8 +84,7 @@ def assess_integrity(config: AssessIntegrityConfig, run: Run) -> AssessIntegrity
     )
     better = "" if assessment.given else " Angles of a refinement improve it."
     warnings = say_if(
-        not told,
-        f"{reason} No particle has a class (rlnClassNumber 0); the probabilities serve to sort them.{better}",
+        not told, f"{reason} No particle has a class (rlnClassNumber 0); the probabilities serve to sort them.{better}"
     ) + say_if(
         told and not shown.all(),
         f"{(~shown).sum()} of {len(particles)} particles show these compositions less than nearly all made-up "

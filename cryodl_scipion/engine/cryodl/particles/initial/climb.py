@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ...core import backproject, volumes
-from ...core.half_transforms import HalfDisc
+from ...core.half_transforms import HalfDisc, HalfTransform
 from ...core.projections import Projector, random_angles, rotation_matrices
 from ...io import files, particle_sets
 from ...likelihood.observed import Observed
@@ -29,9 +29,9 @@ OVERSAMPLING = 2  # places of the transform for each frequency of the box
 
 
 class SliceSums(backproject.Transforms):
-    """Slices on a HalfDisc inserted into the transform of a cube of `side` voxels over the same width."""
+    """Slices on a HalfTransform inserted into the transform of a cube of `side` voxels over the same width."""
 
-    def __init__(self, disc: HalfDisc, side: int) -> None:
+    def __init__(self, disc: HalfTransform, side: int) -> None:
         super().__init__(OVERSAMPLING * side, device=disc.device)
         self.disc, self.side, self.plane = disc, side, disc.waves.flip(0).float() * OVERSAMPLING
 
@@ -199,7 +199,7 @@ class Climb:
         return torch.as_tensor(rotation_matrices(angles.reshape(-1, 3)), dtype=torch.float32, device=self.disc.device)
 
 
-def cube_side(disc: HalfDisc) -> int:
+def cube_side(disc: HalfTransform) -> int:
     """Voxels of the small maps that hold the detail of a disc."""
     return 2 * int(np.ceil(disc.radius + 2))
 
