@@ -254,6 +254,8 @@ def test_what_a_file_lacks_is_said(changes, needs, words):
         (dict(rlnDefocusU=[900, 1500], rlnDefocusV=[800, 1400]), "a median defocus (rlnDefocusU) of 1150 Å"),
         (dict(rlnDefocusU=[2000, 3500], rlnDefocusV=[1900, 3400]), "a median defocus (rlnDefocusU) of 2700 Å"),
         (dict(rlnDefocusU=[900, 15000]), ""),
+        (dict(rlnDefocusU=[0, 15000], rlnDefocusV=[0, 14000]), "1 of 2 images have a defocus (rlnDefocusU) of 0"),
+        (dict(rlnDefocusU=[0, 15000], rlnDefocusV=[0, 14000], rlnPhaseShift=[90, 90]), ""),
         (dict(rlnDefocusU=[900, 1500], rlnDefocusV=[800, 1400], rlnPhaseShift=[90, 90]), ""),
     ],
 )

@@ -365,6 +365,11 @@ def _optics(
     values = known_columns(path, columns, ("rlnDefocusU", "rlnDefocusV", *rest))
     if not values[:, :2].any():
         return None  # written by programs that know no CTF
+    if zeros := int((~values[:, [0, 1, 3]].any(1)).sum()):
+        messages.warn(
+            f"{path}: {zeros} of {len(values)} images have a defocus (rlnDefocusU) of 0 and are taken for images in "
+            "focus. If their CTF was not estimated, estimate it, or leave them out."
+        )
     median = np.median(values[:, :2])
     if median < LEAST_DEFOCUS and not values[:, 3].any():
         messages.warn(
