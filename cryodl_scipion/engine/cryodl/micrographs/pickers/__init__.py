@@ -6,7 +6,7 @@ import typing
 
 import torch
 
-from ...learning.task import method_of
+from ...learning.task import method_of, with_weights
 from .method import PickerMethod
 
 
@@ -20,12 +20,4 @@ def load_network(
 ) -> typing.Any:
     """A method's network with the weights of a model. weights: {name: tensor}. source: the model's folder, for the
     message. Raises ValueError if they are of another network."""
-    try:
-        network = method.build_like(weights)
-        network.load_state_dict(weights)
-    except (KeyError, RuntimeError):
-        raise ValueError(
-            f"The weights of {source} do not fit the network {method.name} of this version of "
-            "cryodl. Train the model again, or use the version that its card.json names."
-        ) from None
-    return network
+    return with_weights(method.build_like(weights), weights, source, method.name)

@@ -49,5 +49,8 @@ class UNetPicker(HeatmapPicker):
         return PickerUNet(GENERAL_WIDTHS, outputs=2)
 
     def build_like(self, weights: typing.Mapping[str, torch.Tensor]) -> PickerUNet:
-        widths = tuple(weights[f"down.{i}.first.0.weight"].shape[0] for i in range(len(WIDTHS)))
-        return PickerUNet(widths, outputs=weights["head.weight"].shape[0])
+        names = *(f"down.{i}.first.0.weight" for i in range(len(WIDTHS))), "head.weight"
+        if not weights.keys() >= {*names}:
+            return self.build()  # they are of another network, which is said when they are put into this one
+        *widths, outputs = (weights[name].shape[0] for name in names)
+        return PickerUNet(tuple(widths), outputs=outputs)

@@ -7,6 +7,7 @@ import typing
 
 import torch
 
+from ...learning.task import with_weights
 from .pairs import Pairs
 from .scales import ROTATIONS, Statistics
 
@@ -84,13 +85,4 @@ def load_network(
 ) -> DenoiserNetwork:
     """A method's network with the weights of a model. weights: {name: tensor}. source: the model's folder, for the
     message. Raises ValueError if they are of another network."""
-    network = method.build(box, molecules)
-    own, given = ({name: value.shape for name, value in values.items()} for values in (network.state_dict(), weights))
-    if own == given:
-        network.load_state_dict(weights)
-        return network
-    raise ValueError(
-        f"The weights of {source} do not fit the network {method.name} for a box of {box} px in this "
-        "version of cryodl. Train the model again, or use the version that its card.json "
-        "names."
-    )
+    return with_weights(method.build(box, molecules), weights, source, f"{method.name} for a box of {box} px")

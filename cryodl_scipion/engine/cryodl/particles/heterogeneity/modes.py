@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 
+from ...core.volumes import side_by_side
 from ...latent import components, cube, expectation
 from .gaussians import Gaussians
 
@@ -40,7 +41,8 @@ class Batch:
         shape = (len(self.base), *(1,) * (slices.ndim - 2), -1)
         left = self.base.reshape(shape) - self.transfer.reshape(shape) * slices
         flat = left.reshape(len(left), -1, left.shape[-1])
-        known = (_flat(flat) @ _flat(self.errors.transpose(1, 2)).transpose(1, 2) - self.offset[:, None]) @ self.root
+        errors = side_by_side(self.errors.transpose(1, 2)).transpose(1, 2)
+        known = (side_by_side(flat) @ errors - self.offset[:, None]) @ self.root
         return 0.5 * (torch.view_as_real(flat).square().sum((-1, -2)) - known.square().sum(-1)).reshape(left.shape[:-1])
 
 
@@ -174,8 +176,8 @@ def gradients_of(images: Images, volumes: torch.Tensor, rows: np.ndarray) -> Gra
     match = np.empty((len(rows), len(volumes)), np.float32)
     gram = np.empty((len(rows), len(volumes), len(volumes)), np.float32)
     for batch in images.batches(rows):
-        shown = _flat(images.slices(batch, tables) * batch.transfer[:, None])
-        errors, base = _flat(batch.errors.transpose(1, 2)), _flat(batch.base[:, None])
+        shown = side_by_side(images.slices(batch, tables) * batch.transfer[:, None])
+        errors, base = side_by_side(batch.errors.transpose(1, 2)), side_by_side(batch.base[:, None])
         lost = shown @ errors.transpose(1, 2) @ batch.root
         known = (base @ errors.transpose(1, 2) - batch.offset[:, None]) @ batch.root
         position = slice(done, done + len(batch.rows))
@@ -183,11 +185,6 @@ def gradients_of(images: Images, volumes: torch.Tensor, rows: np.ndarray) -> Gra
         gram[position] = (shown @ shown.transpose(1, 2) - lost @ lost.transpose(1, 2)).cpu().numpy()
         done += len(batch.rows)
     return Gradients(rows, match, gram)
-
-
-def _flat(values: torch.Tensor) -> torch.Tensor:
-    """(m, k, 2 d) real and imaginary parts."""
-    return torch.view_as_real(values.resolve_conj().contiguous()).flatten(2)
 
 
 def principal_motions(found: Gradients, chosen: np.ndarray, prior: np.ndarray, count: int) -> np.ndarray:
