@@ -98,8 +98,7 @@ class VolumeWriter:
 
     def write(self, z: int, slab: np.ndarray) -> None:
         """Write slices z, z + 1, ...; slab: (n, y, x) array."""
-        self._volume.write(z, slab)
-        self._written[z : z + len(slab)] = self._voxels
+        self.write_block((z, 0, 0), slab)
 
     def write_block(self, position: typing.Sequence[int], block: np.ndarray) -> None:
         """Write a (z, y, x) block whose first voxel is at the position; blocks may not overlap."""
@@ -131,12 +130,7 @@ class OpenVolume:
 
     def write(self, z: int, slab: np.ndarray) -> None:
         """Write slices z, z + 1, ...; slab: (n, y, x) array."""
-        slab = np.ascontiguousarray(slab, self._dtype)
-        if slab.shape[1:] != self.shape[1:] or not 0 <= z <= self.shape[0] - len(slab):
-            raise ValueError(f"A slab of shape {slab.shape} at slice {z} is not part of a volume of {self.shape}.")
-        self._seek(z, 0, 0)
-        self._file.write(slab.data)
-        self._count(slab)
+        self.write_block((z, 0, 0), slab)
 
     def write_block(self, position: typing.Sequence[int], block: np.ndarray) -> None:
         """Write a (z, y, x) block whose first voxel is at the position, row by row."""
