@@ -190,10 +190,11 @@ class MovingPicture:
             self.axes.draw_artist(artist)
 
 
-class Greys:
-    """The grey values of what a session shows."""
+class WindowSession:
+    """What the sessions of windows have in common: grey values of what they show, and that every change is saved.
+    message: what happened last. failed: whether it could not be saved."""
 
-    contrast = 1.0
+    contrast, message, failed = 1.0, "", False
 
     def change_contrast(self, step: int) -> None:
         """More contrast, or less for a negative number of steps."""
@@ -203,3 +204,13 @@ class Greys:
         """Values shown as black and white, by the contrast. low, high: those of contrast 1."""
         middle, half = (low + high) / 2, (high - low) / 2 / self.contrast
         return middle - half, middle + half
+
+    def saved(self, *writes: typing.Callable[[], typing.Any]) -> bool:
+        """Write what is to be saved, and tell whether; what hinders it becomes the message."""
+        try:
+            for write in writes:
+                write()
+            self.failed = False
+        except (OSError, ValueError) as error:
+            self.message, self.failed = f"NOT SAVED: {error}", True
+        return not self.failed

@@ -38,7 +38,7 @@ class AskSession(Shown):
         diameter: float,
         questions: Questions,
     ) -> None:
-        self.store, self.diameter, self.failed, self.message = store, diameter / pixel_size, False, ""
+        self.store, self.diameter = store, diameter / pixel_size
         if (before := store.folder / ANSWERS).exists():
             answers = read_questions(before)
             mine, theirs = ([(q.micrograph, q.y, q.x) for q in one.places] for one in (answers, questions))

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from ...contract.frames import rescaled
 from ...core.thumbnails import block_means, grey_limits
 from ...io.micrographs import read_micrograph
-from ...io.windows import Greys
+from ...io.windows import WindowSession
 from .store import HandPicks, Pick
 
 # ----- The micrograph that is shown, reduced so that it is drawn quickly whatever its size.
@@ -19,7 +19,7 @@ LOW_PASS = (0, 1 / 24, 1 / 12, 1 / 6, 1 / 3)  # resolution in particle diameters
 _FIRST = 3  # of them: fine noise is gone, and particles of any kind still have their shape
 
 
-class Shown(Greys):
+class Shown(WindowSession):
     """Micrographs without their slow changes of brightness, as thicker ice makes them, and low-passed. micrographs:
     [(name, file)]. pixel_size: Å/px. diameter: of the particle, Å. number, shape: of the micrograph that is shown; (h,
     w) px. small, binning: the whole micrograph in blocks of `binning` px. low_pass: Å; 0: none. readable: False if the
@@ -51,16 +51,9 @@ class Shown(Greys):
         """Name of the micrograph that is shown."""
         return self.micrographs[self.number][0]
 
-    def saved(self, *writes: typing.Callable[[], None]) -> bool:
-        """Write what is to be saved of the micrograph, and tell whether; what hinders it becomes the message."""
-        try:
-            for write in writes:
-                write()
-            self.failed = False
-            self.touched.add(self.name)
-        except OSError as error:
-            self.message, self.failed = f"NOT SAVED: {error}", True
-        return not self.failed
+    def saved(self, *writes: typing.Callable[[], typing.Any]) -> bool:
+        """As of every session, of the micrograph that is shown."""
+        return super().saved(*writes, lambda: self.touched.add(self.name))
 
     def inside(self, y: float, x: float) -> bool:
         """Whether a position lies in the micrograph."""
@@ -120,7 +113,7 @@ class HandSession(Shown):
     could not be saved."""
 
     def __init__(self, micrographs: list, store: HandPicks, pixel_size: float, diameter: float) -> None:
-        self.store, self.painting, self.message, self.failed = store, False, "", False
+        self.store, self.painting = store, False
         self.radius = diameter / pixel_size / 2
         self.brush = 2 * self.radius
         self._undo: list[typing.Any] = []

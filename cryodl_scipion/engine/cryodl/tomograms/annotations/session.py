@@ -19,7 +19,7 @@ UNDO_STEPS = 100
 BRUSHES = (1, 2, 3, 4, 6, 8, 11, 15, 20, 28, 40)  # diameters, px
 
 
-class Session(windows.Greys):
+class Session(windows.WindowSession):
     """What one annotator draws. tomograms: list of (name, Tomogram, pixel size in Å/px); only what is shown is read.
     size: of new tiles, px. active: the chosen Sheet, or None. message: one sentence about what happened last. brush:
     diameter, px. uncertain: what is drawn now is marked as uncertain. marking: each click puts a tile without the
@@ -33,7 +33,7 @@ class Session(windows.Greys):
         annotator: str,
         size: int,
     ) -> None:
-        self.size, self.brush, self.uncertain, self.marking, self.failed = size, 4, False, False, False
+        self.size, self.brush, self.uncertain, self.marking = size, 4, False, False
         self._undo: list[typing.Any] = []
         self._stroke: typing.Any = None
         self.tomograms, self.number, self.z, self.averaged = tomograms, 0, 0, 1
@@ -284,11 +284,7 @@ class Session(windows.Greys):
 
     def save(self) -> None:
         """Save; what hinders it becomes the message."""
-        try:
-            self.store.save()
-            self.failed = False
-        except (OSError, ValueError) as error:
-            self.message, self.failed = f"NOT SAVED: {error}", True
+        self.saved(self.store.save)
 
 
 def _centre(position: float, size: int, count: int) -> int:
