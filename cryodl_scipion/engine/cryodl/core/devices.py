@@ -71,7 +71,7 @@ Network = typing.TypeVar("Network", bound=torch.nn.Module)
 
 def in_memory_format(network: Network, memory_format: torch.memory_format) -> Network:
     """The same network, its weights laid out in memory so that convolutions are fast. network is changed in place."""
-    return network.to(memory_format=memory_format)  # type: ignore[call-overload, no-any-return]  # torch's stubs know no keyword alone
+    return network.to(memory_format=memory_format)  # type: ignore[call-overload]  # torch's stubs know no keyword alone
 
 
 def device_name(device: torch.device) -> str:

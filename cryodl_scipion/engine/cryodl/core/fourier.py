@@ -113,8 +113,7 @@ def filtered(images: torch.Tensor, factor: torch.Tensor | None) -> torch.Tensor:
     1), on the grid of rfft2; None leaves the images."""
     if factor is None:
         return images
-    result: torch.Tensor = torch.fft.irfft2(torch.fft.rfft2(images) * factor.to(images.device), s=images.shape[-2:])
-    return result
+    return torch.fft.irfft2(torch.fft.rfft2(images) * factor.to(images.device), s=images.shape[-2:])
 
 
 def low_pass(box: int, pixel_size: float, resolution: float) -> torch.Tensor:

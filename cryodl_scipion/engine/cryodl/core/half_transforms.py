@@ -36,8 +36,7 @@ class HalfTransform:
         grid[(slice(None), *(self.waves % self.box))] = values
         edge = self.waves[-1] == 0  # here both of a pair of conjugates are wanted
         grid[(slice(None), *(-self.waves[:, edge] % self.box))] = values[:, edge].conj()
-        result: torch.Tensor = torch.fft.irfftn(grid, s=(self.box,) * axes, norm=self.norm)
-        return result
+        return torch.fft.irfftn(grid, s=(self.box,) * axes, norm=self.norm)
 
     def on_grid(self, values: torch.Tensor) -> torch.Tensor:
         """(n, d) of values (n, box, ..., box // 2 + 1) on the grid of rfftn."""

@@ -23,7 +23,7 @@ def directions(step_deg: float, symmetry: str = "C1") -> np.ndarray:
     walls = INSIDE - operations(symmetry)[1:] @ INSIDE  # the planes half-way between INSIDE and its equivalents
     walls = walls / np.linalg.norm(walls, axis=1, keepdims=True)
     x, y, z = points[(points @ walls.T >= -np.sin(np.radians(BORDER * step_deg))).all(axis=1)].T
-    return np.asarray(np.degrees(np.stack([np.arctan2(y, x), np.arccos(np.clip(z, -1, 1))], axis=1)))
+    return np.degrees(np.stack([np.arctan2(y, x), np.arccos(np.clip(z, -1, 1))], axis=1))
 
 
 def into_unit(matrices: np.ndarray, symmetry: str) -> np.ndarray:
@@ -31,7 +31,7 @@ def into_unit(matrices: np.ndarray, symmetry: str) -> np.ndarray:
     (n, 3, 3), from image to density. symmetry: point group, see symmetry.operations."""
     equivalents = np.einsum("sij,njk->nsik", operations(symmetry), matrices)
     best = (equivalents[..., 2] @ INSIDE).argmax(axis=1)
-    return np.asarray(equivalents[np.arange(len(best)), best])
+    return equivalents[np.arange(len(best)), best]
 
 
 def sides(step_deg: float) -> int:
@@ -72,9 +72,9 @@ def ball_of_points(radius: float, step: float, axes: int = 3) -> np.ndarray:
     """(n, axes): the points of a grid through 0 within a radius, nearly even. radius, step: no unit, or of one."""
     axis = np.arange(-int(radius / step + 1e-6), int(radius / step + 1e-6) + 1) * step
     points = np.stack(np.meshgrid(*[axis] * axes, indexing="ij"), axis=-1).reshape(-1, axes)
-    return np.asarray(points[(points**2).sum(axis=1) <= radius**2 + 1e-6])
+    return points[(points**2).sum(axis=1) <= radius**2 + 1e-6]
 
 
 def ball_of_rotations(radius_deg: float, step_deg: float) -> np.ndarray:
     """Small rotations about all axes, (n, 3, 3). radius_deg: degrees, largest angle. step_deg: between neighbours."""
-    return np.asarray(Rotation.from_rotvec(ball_of_points(radius_deg, step_deg), degrees=True).as_matrix())
+    return Rotation.from_rotvec(ball_of_points(radius_deg, step_deg), degrees=True).as_matrix()

@@ -126,5 +126,4 @@ def ctf_of_optics(
         torch.fft.fftfreq(box, pixel_size, device=device)[:, None] ** 2
         + torch.fft.rfftfreq(box, pixel_size, device=device) ** 2
     )
-    result: torch.Tensor = transfer * scale[:, None, None] * torch.exp(-b_factor[:, None, None] / 4 * square)
-    return result
+    return transfer * scale[:, None, None] * torch.exp(-b_factor[:, None, None] / 4 * square)

@@ -27,13 +27,13 @@ def rotation_matrices(angles: np.ndarray) -> np.ndarray:
     """Rotation matrices from an image's xyz frame to the density's, (n, 3, 3). angles: (n, 3), RELION's rot, tilt, psi
     in degrees."""
     # RELION's matrix takes density coordinates to image coordinates: intrinsic ZYZ, so the inverse is needed here
-    return np.asarray(Rotation.from_euler("ZYZ", np.asarray(angles), degrees=True).as_matrix())
+    return Rotation.from_euler("ZYZ", np.asarray(angles), degrees=True).as_matrix()
 
 
 def euler_angles(matrices: np.ndarray) -> np.ndarray:
     """RELION's rot, tilt, psi in degrees, (n, 3), of rotation_matrices' matrices, (n, 3, 3). Where the tilt is 0 or 180
     degrees only the sum or difference of the others counts, and psi is 0."""
-    return np.asarray(Rotation.from_matrix(matrices).as_euler("ZYZ", degrees=True, suppress_warnings=True))
+    return Rotation.from_matrix(matrices).as_euler("ZYZ", degrees=True, suppress_warnings=True)
 
 
 class Projector:
@@ -56,8 +56,7 @@ class Projector:
         padded = torch.fft.irfftn(torch.fft.ifftshift(self.transform * factor, dim=(0, 1)), s=(self.padded,) * 3)
         density = padded.roll((middle,) * 3, (0, 1, 2))[: self.side, : self.side, : self.side]
         damp = torch.sinc((torch.arange(self.side, device=self.device) - middle) / self.padded) ** 2
-        result: torch.Tensor = density * damp * damp[:, None] * damp[:, None, None]
-        return result
+        return density * damp * damp[:, None] * damp[:, None, None]
 
     def project(self, angles: np.ndarray, shifts_yx: typing.Any = None, box: int | None = None) -> torch.Tensor:
         """Projections along the beam.

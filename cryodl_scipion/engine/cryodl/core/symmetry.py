@@ -63,7 +63,7 @@ def angular_distance(angles: np.ndarray, others: np.ndarray, symmetry: str = "C1
         Rotation.from_euler("ZYZ", np.asarray(a, float).reshape(-1, 3), degrees=True) for a in (angles, others)
     )
     every = [(first.inv() * Rotation.from_matrix(matrix) * second).magnitude() for matrix in operations(symmetry)]
-    return np.asarray(np.degrees(np.min(every, axis=0)))
+    return np.degrees(np.min(every, axis=0))
 
 
 def symmetry_correlation(density: torch.Tensor, symmetry: str) -> float:

@@ -26,8 +26,7 @@ def wedge(box: int, tilt_min: float, tilt_max: float, device: torch.device | Non
     # at kx = 0 and at its Nyquist frequency a coefficient stands for both signs
     both = measured | ((-tilt >= tilt_min - 1e-4) & (-tilt <= tilt_max + 1e-4))
     measured = torch.where((kx == 0) | (kx == 0.5), both, measured) | ((kz == 0) & (kx == 0))
-    result: torch.Tensor = measured.float().expand(box, box, box // 2 + 1).contiguous()
-    return result
+    return measured.float().expand(box, box, box // 2 + 1).contiguous()
 
 
 def rotated_wedge(
@@ -56,8 +55,7 @@ def phases_at_random(volume: torch.Tensor, rng: np.random.Generator) -> torch.Te
     mean = transform[0, 0, 0].clone()
     phases *= transform.abs()
     phases[0, 0, 0] = mean
-    copy: torch.Tensor = torch.fft.irfftn(phases, s=volume.shape)
-    return copy
+    return torch.fft.irfftn(phases, s=volume.shape)
 
 
 def cube_crop(volumes: torch.Tensor, box: int) -> torch.Tensor:

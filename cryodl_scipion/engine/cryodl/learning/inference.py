@@ -70,5 +70,4 @@ class ImageDenoiser:
         return inside.float().cpu()
 
     def _run(self, seen: torch.Tensor) -> torch.Tensor:
-        answer: torch.Tensor = self.network(seen.to(self.device, memory_format=torch.channels_last))
-        return answer
+        return self.network(seen.to(self.device, memory_format=torch.channels_last))

@@ -168,8 +168,7 @@ class SwinConvBlock(nn.Module, abc.ABC):
         near = self.near(near)
         if far.shape[1]:
             near = torch.cat([near, self.far(far.movedim(1, -1)).movedim(-1, 1)], dim=1)
-        result: torch.Tensor = x + self.join(near)
-        return result
+        return x + self.join(near)
 
 
 class UNetLevels(nn.Module):
@@ -222,8 +221,7 @@ class FoldedUNet(UNetLevels):
         self.multiple = self.stride * 2 ** (len(widths) - 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        answer: torch.Tensor = self.head(self.levels(F.pixel_unshuffle(x, self.stride)))
-        return answer
+        return self.head(self.levels(F.pixel_unshuffle(x, self.stride)))
 
 
 class WienerUNet(FoldedUNet):

@@ -65,8 +65,7 @@ def _with_spectrum(volume: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     shell = torch.fft.ifftshift(from_middle(len(target), 3)).round().long()
     mine, wanted = torch.fft.fftn(volume), torch.fft.fftn(target.float())
     power = [torch.bincount(shell.flatten(), one.abs().square().flatten()) for one in (mine, wanted)]
-    matched: torch.Tensor = torch.fft.ifftn(mine * (power[1] / power[0].clamp(min=1e-30)).sqrt()[shell]).real
-    return matched
+    return torch.fft.ifftn(mine * (power[1] / power[0].clamp(min=1e-30)).sqrt()[shell]).real
 
 
 def scrambled_harmonics(target: torch.Tensor, count: int, seed: int = 0, symmetry: str = "C1") -> list[torch.Tensor]:
@@ -122,7 +121,7 @@ def q_values(targets: np.ndarray, rivals: np.ndarray, count: int) -> np.ndarray:
     order = np.argsort(-targets, kind="stable")
     beaten = len(rivals) - np.searchsorted(np.sort(rivals), targets[order])
     rates = np.minimum((1 + beaten) / (count * np.arange(1, len(targets) + 1)), 1.0)
-    return np.asarray(np.minimum.accumulate(rates[::-1])[::-1][np.argsort(order)])
+    return np.minimum.accumulate(rates[::-1])[::-1][np.argsort(order)]
 
 
 def threshold_by_decoys(targets: np.ndarray, rivals: np.ndarray, count: int, rate: float) -> float | None:

@@ -73,7 +73,7 @@ def sample_rows(count: int, maximum: int = SAMPLE) -> np.ndarray:
 def sample_images(particles: ParticleSet, maximum: int = SAMPLE) -> np.ndarray:
     """(m,) int as sample_rows, but copies of one image, as symmetry expansion makes, count once: they tell no more."""
     single = np.unique(particles.same_images(), return_index=True)[1]
-    return np.asarray(single[sample_rows(len(single), maximum)])
+    return single[sample_rows(len(single), maximum)]
 
 
 def sample_groups(particles: ParticleSet, maximum: int) -> np.ndarray:
@@ -82,7 +82,7 @@ def sample_groups(particles: ParticleSet, maximum: int) -> np.ndarray:
     most = next((most for most in range(maximum, 1, -1) if np.minimum(sizes, most).sum() <= maximum), 1)
     parts = np.split(np.argsort(group, kind="stable"), sizes.cumsum()[:-1])
     rows = np.sort(np.concatenate([part[sample_rows(len(part), most)] for part in parts]))
-    return np.asarray(rows[sample_rows(len(rows), maximum)])
+    return rows[sample_rows(len(rows), maximum)]
 
 
 SMOOTH = 3e-7  # of the mean power, in fine detail: real raw images had 0.06 to 0.8, and 6e-6 where they came as JPEG
