@@ -18,6 +18,13 @@ from ..engine.cryodl import contract
 listed = functools.partial(contract.some_names, maximum=5)
 
 
+def checkPixelSize(items: Any, what: str) -> List[str]:
+    return sayIf(
+        (items.getSamplingRate() or 0) <= 0,
+        f"The {what} have no pixel size (sampling rate). Import them again with their pixel size.",
+    )
+
+
 def checkMicrographs(micrographs: Any, of: str = "") -> List[str]:
     """What is wrong with a set of micrographs to work on. of: whose they are, ' of ...'."""
     repeated = repeatedNames(micrographs)
@@ -26,10 +33,7 @@ def checkMicrographs(micrographs: Any, of: str = "") -> List[str]:
             micrographs.getSize() == 0 and not micrographs.isStreamOpen(),
             "The set of micrographs is empty. Import micrographs first.",
         )
-        or sayIf(
-            (micrographs.getSamplingRate() or 0) <= 0,
-            f"The micrographs{of} have no pixel size (sampling rate). Import them again with their pixel size.",
-        )
+        or checkPixelSize(micrographs, f"micrographs{of}")
         or sayIf(
             repeated,
             f"Several micrographs{of} have the same name: {listed(repeated)}. Scipion identifies micrographs by name; "

@@ -17,6 +17,7 @@ from ...convert.particles.denoised import denoiserOf
 from ...convert.particles.particles import writeParticles
 from ...engine.cryodl.contract import absent
 from ...objects import CryodlModel
+from ..checks import checkPixelSize
 from ..kinds import MapOrModel, Mask, ModelOfProject, Pointing, PointingMany, sayIf
 from ..protocol_base import OneRunBase
 
@@ -37,10 +38,7 @@ def checkParticles(
     return (
         sayIf(particles.getSize() == 0, f"The set of {what} is empty. Choose another.")
         or sayIf(ticked < minimum, f"The number of {what} is {ticked}; it must be at least {minimum}.")
-        or sayIf(
-            not particles.getSamplingRate() or particles.getSamplingRate() <= 0,
-            f"The {what} have no pixel size (sampling rate). Import them again with their pixel size.",
-        )
+        or checkPixelSize(particles, what)
         or (_checkRaw(particles, what) if "raw" in need else [])
         or _checkNeeds(particles, need, what)
         or checkStacks(particles, what, finite)

@@ -43,7 +43,7 @@ from ...convert.tomograms.tomograms import (
 from ...engine.cryodl.contract import absent, annotations, read_tiles
 from ...objects import CryodlAnnotations
 from .. import kinds, protocol_base
-from ..checks import listed, sayIf
+from ..checks import checkPixelSize, listed, sayIf
 
 # Subtomograms of one class below which nothing can be learned.
 MIN_OF_CLASS = 4
@@ -57,10 +57,7 @@ def checkTomograms(volumes: SetOfTomograms, what: str = "tomograms", some: bool 
     wrong = [problem for path in files for problem in _unusable(path)]
     return (
         sayIf(volumes.getSize() == 0 and not volumes.isStreamOpen(), f"The set of {what} is empty. Choose another.")
-        or sayIf(
-            (volumes.getSamplingRate() or 0) <= 0,
-            f"The {what} have no pixel size (sampling rate). Import them again with their pixel size.",
-        )
+        or checkPixelSize(volumes, what)
         or sayIf(
             repeated,
             f"Several {what} have the same name (tsId): {listed(repeated)}. Tomograms are identified by it; import "
@@ -126,10 +123,7 @@ def checkSubtomograms(subtomograms: EMSet, classes: bool = False) -> List[str]:
     subtomograms.close()  # it holds a lock
     size = () if first is None or first.getIndex() else sizeOf(first)
     return (
-        sayIf(
-            (images.getSamplingRate() or 0) <= 0,
-            "The subtomograms have no pixel size (sampling rate). Import them again with their pixel size.",
-        )
+        checkPixelSize(images, "subtomograms")
         or sayIf(first is None, f"No subtomogram can be used: {' '.join(problems)} Extract them again, as MRC.")
         or sayIf(len(set(size)) > 1, f"The subtomograms have {' x '.join(map(str, size))} px; cubes are needed.")
         or (_checkClasses(subtomograms) if classes else [])
