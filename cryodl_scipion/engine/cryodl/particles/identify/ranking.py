@@ -181,8 +181,8 @@ def judge(compared: typing.Sequence[Compared], signal: float, joint: float, part
     best = max(compared, key=lambda one: (one.alike < SURE, one.order))
     if signal < SIGNAL:
         return _none(
-            f"{particles} shows none of these: its images have no signal above the noise around the particles "
-            f"({signal:.1f} standard errors)."
+            f"{particles} shows none of these, as far as can be told: its images have no signal above the noise around "
+            f"the particles ({signal:.1f} standard errors), like noise alone, or like raw images after a strong filter."
         )
     if not best.alike < SURE:
         beyond = best.decoys.size and best.coarse > best.decoys.max()
