@@ -328,12 +328,12 @@ def test_areas_of_balls_and_planes():
     volume = 1 * ball((50, 52, 54), (24, 25, 26), 18).astype(np.int8)
     for z in range(0, 50, 7):
         counter.add(volume[z : z + 7])
-    assert counter.areas()[0] == pytest.approx(4 * np.pi * 18**2, rel=0.02) and counter.areas()[1] == 0
+    assert counter.areas[1:][0] == pytest.approx(4 * np.pi * 18**2, rel=0.02) and counter.areas[1:][1] == 0
     sheet = np.zeros((20, 40, 40), np.int8)
     sheet[8:12] = 1
     counter = AreaCounter(1)
     counter.add(sheet)
-    assert counter.areas()[0] == pytest.approx(2 * 40 * 40, rel=0.12)
+    assert counter.areas[1:][0] == pytest.approx(2 * 40 * 40, rel=0.12)
 
 
 def read_stl(path):

@@ -300,12 +300,13 @@ def test_two_volumes_of_one_name_are_refused(tomo):
 
 
 def test_the_combined_threshold_belongs_to_the_combined_score():
-    from cryodl.tomograms.segmenters.combine import combined_scores, combined_threshold
+    from cryodl.tomograms.segmenters.combine import CombinedFeature, combined_scores
 
     thresholds = [0.3, 0.6]
     scores = torch.tensor(thresholds)[:, None, None]
-    assert combined_threshold(thresholds) == pytest.approx(float(combined_scores(scores)), abs=1e-6)
-    assert combined_threshold([0.5]) == 0.5
+    both = CombinedFeature("blob", (0, 1), ("me", "her"), thresholds)
+    assert both.threshold == pytest.approx(float(combined_scores(scores)), abs=1e-6)
+    assert CombinedFeature("blob", (0,), ("me",), (0.3,)).threshold == 0.3
 
 
 def test_models_that_find_nothing_agree_about_nothing():

@@ -93,7 +93,7 @@ def _write_labels(
             volume.write(start, slab)
             areas.add(slab)
     count = lambda weights: np.bincount(found.labels[kept], weights, len(labels) + 1)[1:]
-    return count(found.voxels[kept]), count(None), areas.areas()
+    return count(found.voxels[kept]), count(None), areas.areas[1:]
 
 
 def picture_paths(folder: Path, name: str, features: typing.Sequence[Feature]) -> tuple[dict[str, Path], Path]:
