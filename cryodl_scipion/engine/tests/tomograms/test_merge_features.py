@@ -394,3 +394,26 @@ def test_chimerax_takes_the_start_where_there_is_no_origin(tmp_path):
     with mrcfile.open(path, "r+") as mrc:
         mrc.nstart = (-3, 2, 1)
     assert origin_of(path) == pytest.approx((-30, 20, 10))
+
+
+def test_surfaces_of_a_tomogram_whose_scores_broke_do_not_stay(scores):
+    assert merge(scores, "--surfaces") == 0
+    kept = {p.relative_to(scores.parent / "merged") for p in (scores.parent / "merged").rglob("*") if "t2" in p.name}
+    (scores / "t1__rod.mrc").write_bytes(b"none")
+    assert merge(scores, "--surfaces") == 0
+    there = {p.relative_to(scores.parent / "merged") for p in (scores.parent / "merged").rglob("t*")}
+    assert there == kept and len(kept) > 2
+
+
+def test_a_tomogram_that_segment_json_forgot_is_in_no_table_and_one_of_other_scores_stays(scores):
+    assert merge(scores, "--surfaces") == 0
+    nothing = as_scores(np.zeros(SHAPE, bool))
+    more = write_scores(scores.parent / "more", t3__vesicle=nothing, t3__rod=nothing)
+    index = json.loads((scores / "segment.json").read_text())
+    del index["tomograms"]["t1"]
+    (scores / "segment.json").write_text(json.dumps(index))
+    assert merge(more) == 0 and "t1" in (scores.parent / "merged/features.csv").read_text()
+    assert merge(scores, "--surfaces") == 0
+    with open(scores.parent / "merged/features.csv") as file:
+        assert {row["tomogram"] for row in csv.DictReader(file)} == {"t2", "t3"}
+    assert not list((scores.parent / "merged").rglob("t1*")) and list((scores.parent / "merged").rglob("t3*"))
