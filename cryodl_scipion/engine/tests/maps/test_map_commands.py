@@ -72,6 +72,21 @@ def test_the_improved_map_lies_where_the_map_did_in_a_folder_that_is_made(files,
     assert script.splitlines()[:2] == ['open "out.mrc"', 'open "out_doubt.mrc"'] and outputs["residues"] is None
 
 
+@pytest.mark.parametrize("factor", [1e20, 1e-25])
+def test_very_large_and_very_small_values_are_improved_as_others_are(files, tmp_path, factor):
+    usual = improve(files, tmp_path, half_maps=(files["half1"], files["half2"])).outputs
+    for name in ("map", "half1", "half2"):
+        volume = read_volume(files[name])
+        write_volume(files[name], volume.data * np.float32(factor), volume)
+    result = improve(files, tmp_path, half_maps=(files["half1"], files["half2"]), output=str(tmp_path / "scaled.mrc"))
+    one, other = (read_volume(outputs["map"]).data for outputs in (usual, result.outputs))
+    np.testing.assert_allclose(other / other.std(), one / one.std(), atol=1e-5)
+    assert sum("they are divided by" in line for line in result.warnings) == 3
+    assert result.outputs["half_map_test"]["unexplained"] == pytest.approx(
+        usual["half_map_test"]["unexplained"], abs=1e-6
+    )
+
+
 def test_with_a_model_the_doubt_of_each_residue_is_written(files, tmp_path):
     halves = (files["half1"], files["half2"])
     outputs = improve(files, tmp_path, half_maps=halves, mask_structure=files["structure"]).outputs
