@@ -177,8 +177,9 @@ def check_density(volume: Volume) -> None:
             )
     highest = volume.data.max()
     same, high = volume.data == highest, volume.data > highest / 2
-    flat = same.sum() > FLAT * high.sum()
-    if same.sum() > LEAST * same.size and highest > 0 and (flat or binary_erosion(same).sum() > SOLID * same.sum()):
+    flat = same.sum() > FLAT * high.sum() or binary_erosion(same).sum() > SOLID * same.sum()
+    two = (same | (volume.data == volume.data.min())).all()  # values: however small, it is a mask
+    if highest > 0 and (two or flat and same.sum() > LEAST * same.size):
         raise ValueError(
             f"{volume.path} seems to be a mask, not a map: where it is highest, all has the value {highest:g}. Give "
             "the map."
