@@ -52,20 +52,27 @@ def plot_precision_recall(
     save_figure(figure, path)
 
 
-def plot_agreement(
-    names: typing.Sequence[str], matrix: typing.Sequence[typing.Sequence[float]], path: str | os.PathLike[str]
+def plot_squares(
+    parts: np.ndarray,
+    written: typing.Sequence[typing.Sequence[str]],
+    rows: typing.Sequence[str],
+    columns: typing.Sequence[str],
+    path: str | os.PathLike[str],
+    colours: str,
+    **labels: str,
 ) -> None:
-    """F1 of each pair of sets, rows of numbers in [0, 1], as a PNG of coloured squares."""
-    side = 2.4 + 0.7 * len(names)
-    figure, ((axes,),) = new_figure(1, 1, (side + 0.8, side))
-    image = axes.imshow(matrix, cmap="viridis", vmin=0, vmax=1)
-    for row, values in enumerate(matrix):
-        for column, value in enumerate(values):
-            axes.text(column, row, f"{value:.2f}", ha="center", va="center", color="black" if value > 0.6 else "white")
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-    axes.set_yticks(range(len(names)), names)
-    axes.set_title("Agreement of the sets")
-    figure.colorbar(image, label="F1", shrink=0.8)
+    """A table as a PNG of coloured squares. parts: (r, c) in [0, 1], their colours. written: (r, c) texts on them.
+    rows, columns: names. colours: what they stand for. labels: of the axes, and a title."""
+    side = 0.55 * max(len(rows), len(columns)) + 2.2
+    figure, ((axes,),) = new_figure(1, 1, (side + 0.6, side))
+    image = axes.imshow(parts, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), part in np.ndenumerate(parts):
+        ink = "white" if part > 0.55 else "black"
+        axes.text(column, row, written[row][column], ha="center", va="center", fontsize=8, color=ink)
+    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set(**labels)
+    figure.colorbar(image, label=colours, shrink=0.8)
     save_figure(figure, path)
 
 

@@ -26,6 +26,12 @@ def file_stamp(path: typing.Union[str, "os.PathLike[str]"]) -> dict[str, int]:
     return dict(bytes=sum(state.st_size for state in states), changed=max((s.st_mtime_ns for s in states), default=0))
 
 
+def changed_since(entry: typing.Mapping[str, typing.Any], path: typing.Union[str, "os.PathLike[str]"]) -> bool:
+    """Whether a file is another one than when an entry with its file_stamp was made. Raises OSError without the file.
+    Entries of early versions, without a stamp, say nothing."""
+    return any(entry.get(key, now) != now for key, now in file_stamp(path).items())
+
+
 def stamp(*paths: typing.Union[str, "os.PathLike[str]"]) -> str:
     """One word for the sizes and times of some files; another one when any of them was made anew. Raises OSError if one
     of them is not there."""

@@ -17,7 +17,7 @@ from cryodl.maps.improvers.pairs import BOX, WANTED, Box, _held_out, families, r
 from cryodl.maps.improvers.run import Improver, apply_boxes, load_improver
 from cryodl.maps.improvers.simulated import simulated_pair, target_for
 from cryodl.maps.improvers.train import atom_scores
-from cryodl.maps.improvers.working_grid import REACH, from_grid, map_scale, scale_of, scaled_map, target_width, to_grid
+from cryodl.maps.improvers.working_grid import REACH, from_grid, map_scale, scale_of, scaled_map, to_grid
 from cryodl.maps.measures.atoms import model_density, read_atoms
 from cryodl.maps.measures.shells import amplitudes
 
@@ -143,7 +143,6 @@ def test_the_target_is_the_published_sum_of_gaussians(tmp_path):
     )
     target = target_for(atoms, grid, resolution)
     np.testing.assert_allclose(target, rho / np.percentile(rho, 99.999), atol=2e-3)
-    assert target_width(4.0) == pytest.approx(1 / np.sqrt(2 * k))
 
 
 def test_the_24_turns_of_a_box_keep_its_hand_and_its_atoms_in_place():

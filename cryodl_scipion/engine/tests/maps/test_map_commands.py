@@ -21,7 +21,7 @@ from cryodl.maps.commands import compare_models, evaluate_map, improve_map, simu
 from cryodl.maps.improvers import run
 from cryodl.maps.measures.atoms import dense_mask, model_density, read_atoms
 from cryodl.maps.measures.shells import shell_numbers
-from cryodl.maps.measures.volume import read_volume, write_volume
+from cryodl.maps.measures.volume import check_same_grid, read_volume, write_volume
 
 
 class Doubling:
@@ -63,13 +63,28 @@ def improve(files, tmp_path, **values):
 def test_the_improved_map_lies_where_the_map_did_in_a_folder_that_is_made(files, tmp_path):
     outputs = improve(files, tmp_path, half_maps=(files["half1"], files["half2"])).outputs
     before, after = read_volume(files["map"]), read_volume(outputs["map"])
-    assert before.same_grid(after)
+    assert not check_same_grid(before, after, "")
     np.testing.assert_allclose(after.data, 2 * before.data, rtol=1e-6)
-    assert all(read_volume(outputs[name]).same_grid(before) for name in ("doubt", "half1", "half2"))
+    assert not any(check_same_grid(read_volume(outputs[name]), before, "") for name in ("doubt", "half1", "half2"))
     names = {"raw", "control", "improved", "crossed", "gain", "unexplained", "worst", "doubted", "piece", "place"}
     assert set(outputs["half_map_test"]) == names
     script = Path(outputs["doubt"]).with_suffix(".cxc").read_text()
     assert script.splitlines()[:2] == ['open "out.mrc"', 'open "out_doubt.mrc"'] and outputs["residues"] is None
+
+
+@pytest.mark.parametrize("factor", [1e20, 1e-25])
+def test_very_large_and_very_small_values_are_improved_as_others_are(files, tmp_path, factor):
+    usual = improve(files, tmp_path, half_maps=(files["half1"], files["half2"])).outputs
+    for name in ("map", "half1", "half2"):
+        volume = read_volume(files[name])
+        write_volume(files[name], volume.data * np.float32(factor), volume)
+    result = improve(files, tmp_path, half_maps=(files["half1"], files["half2"]), output=str(tmp_path / "scaled.mrc"))
+    one, other = (read_volume(outputs["map"]).data for outputs in (usual, result.outputs))
+    np.testing.assert_allclose(other / other.std(), one / one.std(), atol=1e-5)
+    assert sum("they are divided by" in line for line in result.warnings) == 3
+    assert result.outputs["half_map_test"]["unexplained"] == pytest.approx(
+        usual["half_map_test"]["unexplained"], abs=1e-6
+    )
 
 
 def test_with_a_model_the_doubt_of_each_residue_is_written(files, tmp_path):
@@ -120,7 +135,7 @@ def test_a_stopped_run_keeps_the_maps_that_it_has_improved(files, tmp_path, monk
     improve(files, tmp_path, output=whole, **given)
     for name in ("", "_half1", "_half2", "_doubt"):
         one, other = (read_volume(path.replace(".mrc", name + ".mrc")) for path in (outputs["map"], whole))
-        assert one.same_grid(other) and (one.data == other.data).all()
+        assert not check_same_grid(one, other, "") and (one.data == other.data).all()
 
 
 @pytest.mark.parametrize("output, halves", [("map.mrc", False), ("half1.mrc", True), ("half.mrc", True)])

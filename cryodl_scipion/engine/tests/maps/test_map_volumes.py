@@ -193,7 +193,8 @@ def test_maps_with_negative_protein_are_refused(tmp_path, data):
 
 def test_a_mask_in_place_of_the_map_is_refused_with_a_soft_edge_too(tmp_path):
     distance = lambda side: np.linalg.norm(np.indices((side,) * 3) - side / 2, axis=0)
-    for name, edge, away in (("hard", 1e-6, distance(24)), ("soft", 4.0, distance(24)), ("wide", 12.0, distance(48))):
+    edges = dict(hard=(1e-6, distance(24)), soft=(4.0, distance(24)), wide=(12.0, distance(48)))
+    for name, (edge, away) in dict(edges, tiny=(1e-6, distance(48) + 6)).items():
         with pytest.raises(ValueError, match=f"{name}.mrc seems to be a mask, not a map: .* value 1. Give the map"):
             check_density(read_volume(write_mrc(tmp_path / f"{name}.mrc", np.clip((8 - away) / edge + 1, 0, 1))))
     map_zyx = np.exp(-(distance(24) ** 2) / 50) * (distance(24) < 8)

@@ -328,12 +328,12 @@ def test_areas_of_balls_and_planes():
     volume = 1 * ball((50, 52, 54), (24, 25, 26), 18).astype(np.int8)
     for z in range(0, 50, 7):
         counter.add(volume[z : z + 7])
-    assert counter.areas()[0] == pytest.approx(4 * np.pi * 18**2, rel=0.02) and counter.areas()[1] == 0
+    assert counter.areas[1:][0] == pytest.approx(4 * np.pi * 18**2, rel=0.02) and counter.areas[1:][1] == 0
     sheet = np.zeros((20, 40, 40), np.int8)
     sheet[8:12] = 1
     counter = AreaCounter(1)
     counter.add(sheet)
-    assert counter.areas()[0] == pytest.approx(2 * 40 * 40, rel=0.12)
+    assert counter.areas[1:][0] == pytest.approx(2 * 40 * 40, rel=0.12)
 
 
 def read_stl(path):
@@ -394,3 +394,26 @@ def test_chimerax_takes_the_start_where_there_is_no_origin(tmp_path):
     with mrcfile.open(path, "r+") as mrc:
         mrc.nstart = (-3, 2, 1)
     assert origin_of(path) == pytest.approx((-30, 20, 10))
+
+
+def test_surfaces_of_a_tomogram_whose_scores_broke_do_not_stay(scores):
+    assert merge(scores, "--surfaces") == 0
+    kept = {p.relative_to(scores.parent / "merged") for p in (scores.parent / "merged").rglob("*") if "t2" in p.name}
+    (scores / "t1__rod.mrc").write_bytes(b"none")
+    assert merge(scores, "--surfaces") == 0
+    there = {p.relative_to(scores.parent / "merged") for p in (scores.parent / "merged").rglob("t*")}
+    assert there == kept and len(kept) > 2
+
+
+def test_a_tomogram_that_segment_json_forgot_is_in_no_table_and_one_of_other_scores_stays(scores):
+    assert merge(scores, "--surfaces") == 0
+    nothing = as_scores(np.zeros(SHAPE, bool))
+    more = write_scores(scores.parent / "more", t3__vesicle=nothing, t3__rod=nothing)
+    index = json.loads((scores / "segment.json").read_text())
+    del index["tomograms"]["t1"]
+    (scores / "segment.json").write_text(json.dumps(index))
+    assert merge(more) == 0 and "t1" in (scores.parent / "merged/features.csv").read_text()
+    assert merge(scores, "--surfaces") == 0
+    with open(scores.parent / "merged/features.csv") as file:
+        assert {row["tomogram"] for row in csv.DictReader(file)} == {"t2", "t3"}
+    assert not list((scores.parent / "merged").rglob("t1*")) and list((scores.parent / "merged").rglob("t3*"))

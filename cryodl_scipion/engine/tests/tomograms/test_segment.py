@@ -256,6 +256,27 @@ def test_a_finished_tomogram_that_was_made_anew_is_segmented_again_and_another_o
     assert np.array_equal(new, read(tomo / "out/a__blob.mrc")[0])
 
 
+def test_scores_of_a_tomogram_that_broke_since_do_not_stay(tomo):
+    assert segment(tomo) == 0
+    write_mrc(tomo / "tomo/a.mrc", np.zeros(SHAPE, np.float32), 10.0)  # can be opened
+    (tomo / "tomo/b.rec").write_bytes((tomo / "tomo/b.rec").read_bytes()[:5000])  # cannot
+    write_mrc(tomo / "tomo/c.mrc", noise(SHAPE, 7), 10.0)
+    assert segment(tomo) == 0
+    assert [s.item for s in Result.read(tomo / "result.json").skipped] == ["b", "a"]
+    assert list(json.loads((tomo / "out/segment.json").read_text())["tomograms"]) == ["c"]
+    assert sorted(p.name for p in (tomo / "out").iterdir()) == ["c__blob.mrc", "segment.json"]
+
+
+def test_a_record_that_names_a_file_elsewhere_has_nothing_removed(tomo):
+    assert segment(tomo) == 0
+    record = json.loads((tomo / "out/segment.json").read_text())
+    record["tomograms"]["a"]["files"]["blob"] = "../tomo/b.rec"
+    (tomo / "out/segment.json").write_text(json.dumps(record))
+    write_mrc(tomo / "tomo/a.mrc", noise(SHAPE, 50), 10.0)
+    segment(tomo)
+    assert (tomo / "tomo/b.rec").exists()
+
+
 def test_what_the_user_keeps_under_the_name_of_unfinished_work_stays(tomo):
     (tomo / "out/a.partial").mkdir(parents=True)
     (tomo / "out/a.partial/thesis.txt").write_text("years")
@@ -300,12 +321,13 @@ def test_two_volumes_of_one_name_are_refused(tomo):
 
 
 def test_the_combined_threshold_belongs_to_the_combined_score():
-    from cryodl.tomograms.segmenters.combine import combined_scores, combined_threshold
+    from cryodl.tomograms.segmenters.combine import CombinedFeature, combined_scores
 
-    thresholds = [0.3, 0.6]
+    thresholds = (0.3, 0.6)
     scores = torch.tensor(thresholds)[:, None, None]
-    assert combined_threshold(thresholds) == pytest.approx(float(combined_scores(scores)), abs=1e-6)
-    assert combined_threshold([0.5]) == 0.5
+    both = CombinedFeature("blob", (0, 1), ("me", "her"), thresholds)
+    assert both.threshold == pytest.approx(float(combined_scores(scores)), abs=1e-6)
+    assert CombinedFeature("blob", (0,), ("me",), (0.3,)).threshold == 0.3
 
 
 def test_models_that_find_nothing_agree_about_nothing():

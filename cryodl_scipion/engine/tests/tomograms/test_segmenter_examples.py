@@ -95,18 +95,23 @@ def test_an_example_has_the_voxels_around_the_tiles_place(tmp_path):
     assert float(example.target[2].max()) == 0 and bool(example.labelled[2, MIDDLE, MIDDLE])
 
 
-def test_an_example_of_a_tomogram_with_a_ramp_is_that_of_the_flat_one(tmp_path):
-    flat, labels = np.random.default_rng(0).normal(size=(24, 140, 150)).astype(np.float32), np.ones((24, 140, 150), int)
+def test_an_example_of_a_tomogram_with_a_ramp_or_a_bend_is_that_of_the_flat_one(tmp_path):
+    flat, labels = np.random.default_rng(0).normal(size=(40, 140, 150)).astype(np.float32), np.ones((40, 140, 150), int)
     z, y, x = (np.linspace(-8, 8, n, dtype=np.float32) for n in flat.shape)
     images = []
-    for name, data in (("flat", flat), ("ramp", flat + z[:, None, None] - y[:, None] + x)):
+    ramp, bend = z[:, None, None] - y[:, None] + x, (x**2 - y[:, None] ** 2 - z[:, None, None] ** 2) / 8 + x
+    for name, data in (("flat", flat), ("ramp", flat + ramp), ("bend", flat + bend)):
         tomogram = Tomogram(write_volume(tmp_path / f"{name}.mrc", data))
         grey, depth = grey_statistics(tomogram, flat=True), Depth.of(segmenter_method("unet"))
         place = (label_volume(labels).labels, 1, "t", (1, 20, 130), 64)  # a part is mirrored
         images.append(cut_example(tomogram, *place, grey, 1.0, depth).image.float())
-    assert float((images[1] - images[0]).square().mean().sqrt()) < 0.3
-    flat[:, :, 100:] += 2.0  # ice beside carbon is no ramp
-    assert not grey_statistics(Tomogram(write_volume(tmp_path / "edge.mrc", flat)), flat=True).ramp.any()
+    assert max(float((other - images[0]).square().mean().sqrt()) for other in images[1:]) < 0.3
+    edge, layers = flat.copy(), flat.copy()
+    edge[:, :, 100:] += 2.0  # ice beside carbon is no ramp, and layers are no bend
+    layers[[*range(8), *range(32, 40)]] += 2.0
+    for name, data in (("edge", edge), ("layers", layers)):
+        grey = grey_statistics(Tomogram(write_volume(tmp_path / f"{name}.mrc", data)), flat=True)
+        assert not grey.background.any()
 
 
 def test_a_tile_has_the_feature_only_if_its_own_slice_has(tmp_path):

@@ -27,6 +27,7 @@ from cryodl.likelihood.decoys import scrambled_harmonics
 from cryodl.running.cli import main
 from cryodl.tomograms.commands.detect_particles import _of_two_kinds, _warnings
 from cryodl.tomograms.segmenters.working_scale import WorkingTomogram
+from cryodl.tomograms.subtomograms.observed import particle_sphere
 from cryodl.tomograms.templates import kinds
 from cryodl.tomograms.templates.correlate import (
     RINGS,
@@ -38,7 +39,6 @@ from cryodl.tomograms.templates.correlate import (
     best_scores,
     load_template,
     orientations,
-    template_sphere,
     transform_of,
     volume_ring_power,
 )
@@ -78,7 +78,7 @@ def test_where_no_defocus_is_stated_the_ctf_is_the_mean_of_usual_ones():
 def test_the_coefficient_is_that_of_numpy_at_every_place():
     rng = np.random.default_rng(0)
     volume = torch.from_numpy(rng.standard_normal((18, 20, 24)).astype(np.float32))
-    mask = template_sphere(8, 2.0)
+    mask = particle_sphere(8, 6.0, edge=2.0)
     filters = Filters(torch.ones(RINGS), 4.0, 1.0, (-90.0, 90.0))
     tile = SearchTile(volume, filters, mask, 1e-6)
     kernel = torch.from_numpy(rng.standard_normal((8, 8, 8)).astype(np.float32))

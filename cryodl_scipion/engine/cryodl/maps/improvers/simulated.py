@@ -11,7 +11,7 @@ from ..measures.atoms import Atoms, model_density, read_atoms, soft_mask
 from ..measures.shells import guinier_b_factor, sharpened
 from ..measures.simulated import Faults, deposited, simulate
 from ..measures.volume import Volume
-from .working_grid import map_scale, scaled_map, target_width, to_grid, without_background
+from .working_grid import map_scale, scaled_map, to_grid, without_background
 
 SIDE = 96.0  # Å; of the part of a molecule that one simulated map shows
 AROUND = 10.0  # Å beyond it from where atoms still reach in
@@ -33,10 +33,10 @@ class MapPair:
 
 
 def target_for(atoms: Atoms, grid: Volume, resolution: float) -> np.ndarray:
-    """The target density of Atoms on a Volume's grid, its highest values 1: (z, y, x) float32. Source of the formula:
-    He, Li and Huang 2023."""
-    width = np.maximum(target_width(np.full(len(atoms), float(resolution))), 0.5 * float(grid.voxels_zyx.max()))
-    density = model_density(atoms, grid, width)
+    """The target density of Atoms on a Volume's grid, its highest values 1: (z, y, x) float32. Gaussians of a width for
+    a resolution R (Å): exp(-k r²), k = (pi / (1.2 + 0.6 R))² (He, Li and Huang 2023)."""
+    width = max((1.2 + 0.6 * resolution) / (np.pi * 2**0.5), 0.5 * float(grid.voxels_zyx.max()))
+    density = model_density(atoms, grid, np.full(len(atoms), width))
     return density / map_scale(density)
 
 

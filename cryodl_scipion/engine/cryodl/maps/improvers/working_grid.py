@@ -72,9 +72,3 @@ def map_scale(data: np.ndarray) -> float:
 def scaled_map(data: np.ndarray, scale: float, lowest: float) -> np.ndarray:
     """A map as the network sees it: divided by its scale, and cut off at `lowest` and REACH."""
     return np.clip(np.asarray(data, np.float32) / scale, lowest, REACH)
-
-
-def target_width(resolution: float | np.ndarray) -> float | np.ndarray:
-    """Å, width of the Gaussians of a target at a resolution R (Å): exp(-k r²), k = (pi / (1.2 + 0.6 R))² (He et al.
-    2023)."""
-    return (1.2 + 0.6 * np.asarray(resolution)) / (np.pi * 2**0.5)

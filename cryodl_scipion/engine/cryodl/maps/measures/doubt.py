@@ -163,7 +163,8 @@ def tested_halves(
     improved = [of_unit_width(x) for x in improved]
     resolutions, curves, shared = half_map_test(halves, improved, mask)
     found = doubt_of(halves, improved, shared.controls, mask)
-    return dict(resolutions, **shared.metrics(), **doubted(found, halves[0])), curves, found
+    numbers = dict(gain=shared.gain, unexplained=shared.unexplained, worst=shared.worst)
+    return dict(resolutions, **numbers, **doubted(found, halves[0])), curves, found
 
 
 def write_doubt(

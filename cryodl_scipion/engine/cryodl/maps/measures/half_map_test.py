@@ -46,10 +46,6 @@ class Shared:
     curve: Curve
     controls: list[list[np.ndarray]]
 
-    def metrics(self) -> dict[str, float]:
-        """The numbers by their names, for a file."""
-        return {"gain": self.gain, "unexplained": self.unexplained, "worst": self.worst}
-
 
 def half_map_test(
     halves: typing.Sequence[Volume], improved: typing.Sequence[np.ndarray], mask: np.ndarray

@@ -12,7 +12,8 @@ from scipy.ndimage import binary_erosion, gaussian_filter
 
 from ...contract.reading import absent, reader
 from ...io import files, volume_writer
-from ...io.mrc import axes_zyx, read_data, read_header
+from ...io.messages import warn
+from ...io.mrc import MrcHeader, axes_zyx, read_data, read_header
 from ...io.structures import COARSEST, FINEST, MAX_UNEQUAL
 from ...io.tomograms import sides_of
 
@@ -36,7 +37,7 @@ class Volume:
     voxels_zyx: np.ndarray
     origin_zyx: np.ndarray
     order: tuple[int, ...] = (0, 1, 2)
-    header: np.recarray | None = None
+    header: MrcHeader | None = None
 
     @property
     def pixel_size(self) -> float:
@@ -57,19 +58,12 @@ class Volume:
         positions = self.positions(xyz)
         return np.asarray(((positions >= 0) & (positions <= np.array(self.data.shape) - 1)).all(axis=1))
 
-    def same_grid(self, other: "Volume") -> bool:
-        """Whether voxel (k, j, i) of both is the same position."""
-        return (
-            self.data.shape == other.data.shape
-            and np.allclose(self.voxels_zyx, other.voxels_zyx, rtol=1e-3)
-            and np.allclose(self.origin_zyx, other.origin_zyx, atol=0.1 * self.pixel_size)
-        )
-
 
 @reader
 def read_volume(path: str | os.PathLike[str], pixel_size: float | None = None, what: str = "map") -> Volume:
     """Volume of an MRC or CCP4 file (also .gz). pixel_size: Å to take instead of the header's. what: for messages. The
-    origin is the header's, or its start of the grid (NXSTART ...) where the origin is zero. Raises FileNotFoundError,
+    origin is the header's, or its start of the grid (NXSTART ...) where the origin is zero. Data whose squares float32
+    does not hold are scaled by a power of 2, of which the user is told. Raises FileNotFoundError,
     or ValueError that says what is wrong with the file and what to do."""
     if not Path(path).exists():
         raise FileNotFoundError(f"The {what} {path} {absent(path)}.")
@@ -86,8 +80,14 @@ def read_volume(path: str | os.PathLike[str], pixel_size: float | None = None, w
         raise ValueError(f"{path} has voxels that are not finite numbers (NaN or infinite). Make the {what} again.")
     if not np.ptp(data) > 0 and not (what == "mask" and data.flat[0] > 0):  # a mask may let everything through
         raise ValueError(f"{path} is empty: all its voxels are {data.flat[0]:g}.")
-    voxels = np.full(3, float(pixel_size)) if pixel_size else _voxels(header, path)
-    return Volume(str(path), data, voxels, volume_writer.header_origin(header, voxels[::-1])[::-1], order, header)
+    power = 64 * round(np.log2(data.std(dtype=float) or 1.0) / 64)
+    if power:  # the squares of such values are infinite, or 0, as float32
+        data = np.ldexp(data, -power)
+        warn(
+            f"The values of {path} are very {'large' if power > 0 else 'small'}: they are divided by {2.0**power:.3g}."
+        )
+    voxels = np.full(3, float(pixel_size)) if pixel_size else _voxels(found, path)
+    return Volume(str(path), data, voxels, volume_writer.header_origin(header, voxels[::-1])[::-1], order, found)
 
 
 def write_volume(path: str | os.PathLike[str], data: np.ndarray, like: Volume) -> None:
@@ -98,11 +98,10 @@ def write_volume(path: str | os.PathLike[str], data: np.ndarray, like: Volume) -
         header = like.header
         if header is not None:
             starts, axes = ("nxstart", "nystart", "nzstart"), ("mapc", "mapr", "maps", "mx", "my", "mz")
-            for name in (*starts, *axes, "cella", "cellb", "origin"):
-                mrc.header[name] = header[name]
-            if not _says(header, like.voxels_zyx):  # it was wrong, and --pixel-size given
+            for name in (*starts, *axes, "cella", "origin"):
+                mrc.header[name] = header.record[name]
+            if not np.allclose(header.voxels_zyx, like.voxels_zyx, rtol=1e-3):  # it was wrong, and --pixel-size given
                 mrc.header.mz, mrc.header.my, mrc.header.mx = like.data.shape
-                mrc.header.cellb = (90.0, 90.0, 90.0)
                 mrc.voxel_size = like.pixel_size
         else:
             mrc.voxel_size = tuple(like.voxels_zyx[::-1].tolist())
@@ -118,7 +117,8 @@ def check_same_grid(volume: Volume, other: Volume, what: str) -> list[str]:
             f"{volume.path} {sides_of(volume.data.shape)} of {volume.pixel_size:.4g} Å. They must have the same grid; "
             "resample one to the grid of the other first."
         )
-    if volume.same_grid(other):
+    moved = not np.allclose(volume.origin_zyx, other.origin_zyx, atol=0.1 * volume.pixel_size)
+    if not moved and np.allclose(volume.voxels_zyx, other.voxels_zyx, rtol=1e-3):
         return []
     position = lambda v: ", ".join(f"{value:.2f}" for value in v.origin_zyx[::-1])
     return [
@@ -177,39 +177,31 @@ def check_density(volume: Volume) -> None:
             )
     highest = volume.data.max()
     same, high = volume.data == highest, volume.data > highest / 2
-    flat = same.sum() > FLAT * high.sum()
-    if same.sum() > LEAST * same.size and highest > 0 and (flat or binary_erosion(same).sum() > SOLID * same.sum()):
+    flat = same.sum() > FLAT * high.sum() or binary_erosion(same).sum() > SOLID * same.sum()
+    two = (same | (volume.data == volume.data.min())).all()  # values: however small, it is a mask
+    if highest > 0 and (two or flat and same.sum() > LEAST * same.size):
         raise ValueError(
             f"{volume.path} seems to be a mask, not a map: where it is highest, all has the value {highest:g}. Give "
             "the map."
         )
 
 
-def _voxels(header: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
-    lengths = np.array([float(header["cella"][axis]) for axis in "zyx"])
-    counts = np.array([int(header[name]) for name in ("mz", "my", "mx")])
-    if not (np.isfinite(lengths).all() and (lengths > 0).all() and (counts > 0).all()):
+def _voxels(header: MrcHeader, path: str | os.PathLike[str]) -> np.ndarray:
+    voxels = header.voxels_zyx
+    if not (np.isfinite(voxels).all() and (voxels > 0).all()):
         raise ValueError(
-            f"The header of {path} has no pixel size (cell {lengths[::-1].tolist()} Å, "
-            f"{counts[::-1].tolist()} voxels). Give --pixel-size."
+            f"The header of {path} has no pixel size (it says {' x '.join(f'{v:.3g}' for v in voxels[::-1])} Å). Give "
+            "--pixel-size."
         )
-    angles = [float(header["cellb"][name]) for name in ("alpha", "beta", "gamma")]
+    angles = [float(header.record["cellb"][name]) for name in ("alpha", "beta", "gamma")]
     if any(angle not in (0.0, 90.0) for angle in angles):
         raise ValueError(f"{path} has a cell with the angles {angles} degrees; only right angles are supported.")
-    voxels = lengths / counts
     if not FINEST <= voxels.min() <= voxels.max() <= min(COARSEST, MAX_UNEQUAL * voxels.min()):
         raise ValueError(
             f"{path} has voxels of {' x '.join(f'{v:.3g}' for v in voxels[::-1])} Å by its header; they must be cubes "
             f"of {FINEST:g} to {COARSEST:g} Å. Correct the header, or give --pixel-size."
         )
     return voxels
-
-
-def _says(header: np.ndarray, voxels: np.ndarray) -> bool:
-    try:
-        return np.allclose(_voxels(header, ""), voxels, rtol=1e-3)
-    except ValueError:
-        return False
 
 
 INVERTED = -0.1  # correlation of a half-map with the other, or with the map, below which one is upside down

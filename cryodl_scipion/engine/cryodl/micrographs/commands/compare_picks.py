@@ -118,7 +118,8 @@ def _written(folder: Path, made: ComparePicksOutputs, curves: Curves) -> Compare
     folder.mkdir(parents=True, exist_ok=True)
     files = ("folder", "comparison", "agreement_plot", "curves_plot")
     write_json(folder / "comparison.json", {key: value for key, value in made.items() if key not in files})
-    plots.plot_agreement(made.sets, made.agreement, folder / "agreement.png")
+    table = np.array(made.agreement), [[f"{value:.2f}" for value in row] for row in made.agreement]
+    plots.plot_squares(*table, made.sets, made.sets, folder / "agreement.png", "F1", title="Agreement of the sets")
     (folder / "curves.png").unlink(missing_ok=True)  # of an earlier comparison with a reference
     if curves:
         plots.plot_precision_recall(curves, folder / "curves.png")

@@ -35,12 +35,18 @@ def merge_features(config: MergeFeaturesConfig, run: Run) -> MergeFeaturesOutput
     record.write(labels={str(f.label): f.name for f in features}, features=[dataclasses.asdict(f) for f in features])
     names = ", ".join(f"{f.label} {f.name} (from {score_text(f.threshold)})" for f in features)
     run.summary(f"{counted(len(found.tomograms), 'tomogram')}; labels: {names}.")
-    scored = {one.name: one for one in found.tomograms}
+    scored, here = {one.name: one for one in found.tomograms}, Path(config.scores).resolve()
+    # segment.json forgets a tomogram that changed and can no longer be segmented
+    lost = [name for name, item in record.items.items() if name not in scored and item.get("scores") == str(here)]
+    for name in lost if (here / scores.INDEX).exists() else ():
+        print(f"{here} has no scores of {name} any more: what was merged of them is removed.")
+        record.forget(name)
 
     def merged(name: str, _: str) -> dict[str, typing.Any]:
         sources = _sources(scored[name], features)
         if not record.has(name, sources):
-            record.put(name, sources, merging.merge_tomogram(scored[name], features, folder, config))
+            entry = merging.merge_tomogram(scored[name], features, folder, config)
+            record.put(name, sources, dict(entry, scores=str(here)))
         if config.surfaces:
             merging.write_pictures(scored[name], features, folder, record.items[name])
         return record.items[name]

@@ -46,7 +46,9 @@ def merge_tomogram(
         )
         for f, voxels, count, area in zip(features, *found)
     }
-    return dict(file=target.name, pixel_size=pixel_size, shape=list(shape), found=entries)
+    pictures, script = picture_paths(folder, scored.name, features)
+    files = [str(path.relative_to(folder)) for path in (target, script, *pictures.values())]
+    return dict(file=target.name, files=files, pixel_size=pixel_size, shape=list(shape), found=entries)
 
 
 def _pixel_size(scored: Scored, sources: typing.Sequence[FeatureScores]) -> float:
@@ -93,7 +95,7 @@ def _write_labels(
             volume.write(start, slab)
             areas.add(slab)
     count = lambda weights: np.bincount(found.labels[kept], weights, len(labels) + 1)[1:]
-    return count(found.voxels[kept]), count(None), areas.areas()
+    return count(found.voxels[kept]), count(None), areas.areas[1:]
 
 
 def picture_paths(folder: Path, name: str, features: typing.Sequence[Feature]) -> tuple[dict[str, Path], Path]:

@@ -14,7 +14,7 @@ from scipy.special import expit, logit
 from ...contract import UNANNOTATED, some_names
 from ...core.names import numbers_by_name
 from ...io.files import lists_by_key
-from ...io.stamps import file_stamp
+from ...io.stamps import changed_since
 from ...io.tomograms import Tomogram, sides_of
 
 INDEX = "segment.json"  # what `segment` writes beside its volumes
@@ -95,8 +95,7 @@ def read_folder(folder: str | os.PathLike[str], thresholds: typing.Sequence[str]
                 + ". They may be unfinished."
             )
         stamped = {n: e for n, e in index["tomograms"].items() if os.path.exists(e.get("path") or "")}
-        differs = lambda entry: any(entry.get(key, now) != now for key, now in file_stamp(entry["path"]).items())
-        if old := [name for name, entry in stamped.items() if differs(entry)]:
+        if old := [name for name, entry in stamped.items() if changed_since(entry, entry["path"])]:
             notes.append(f"{some_names(old, 5)} changed after the scores were made. Segment again.")
         noise = {name: entry.get("noise", {}) for name, entry in index["tomograms"].items()}
         notes += [] if thresholds else [note for name in names for note in noise_notes(name, noise)]

@@ -19,10 +19,11 @@ DIRECTIONS = [(z, y, x) for z in (0, 1) for y in (-1, 0, 1) for x in (-1, 0, 1) 
 class AreaCounter:
     """Areas of all labels of a volume that comes slab by slab, by Crofton's formula. The area per volume is twice the
     number of crossings per length of a line, averaged over all directions. Isotropic within some per cent; a plane
-    along an axis comes out 7 % too small. What the volume's border cuts is no surface."""
+    along an axis comes out 7 % too small. What the volume's border cuts is no surface. areas: (labels + 1,) squares of
+    the voxel's side, the first of what is no label."""
 
     def __init__(self, labels: int) -> None:
-        self._areas = np.zeros(labels + 1)
+        self.areas = np.zeros(labels + 1)
         self._last: np.ndarray | None = None
 
     def add(self, slab: np.ndarray) -> None:
@@ -39,12 +40,8 @@ class AreaCounter:
         here = slab[tuple(slice(max(0, -d), n - max(0, d)) for d, n in zip(direction, slab.shape))]
         there = slab[tuple(slice(max(0, d), n - max(0, -d)) for d, n in zip(direction, slab.shape))]
         other, length = here != there, np.abs(direction).sum()
-        crossings = sum(np.bincount(side[other], minlength=len(self._areas)) for side in (here, there))
-        self._areas += 2 * _WEIGHTS[int(length)] * crossings / length**0.5
-
-    def areas(self) -> np.ndarray:
-        """(labels,) squares of the voxel's side."""
-        return self._areas[1:]
+        crossings = sum(np.bincount(side[other], minlength=len(self.areas)) for side in (here, there))
+        self.areas += 2 * _WEIGHTS[int(length)] * crossings / length**0.5
 
 
 FINEST = 2**27  # voxels (512 cubed) from which on surfaces are made on bins of several voxels
@@ -115,7 +112,7 @@ class _Field:
             low, high = max(0, start - HALO), min(self._bins[0], stop + HALO)
             mask = self._mask_of((low * self.step, min(high * self.step, self._shape[0])))
             if mask.any():
-                yield start, _smooth(_binned(mask, self.step))[start - low : stop - low]
+                yield start, gaussian_filter(_binned(mask, self.step), SIGMA, mode="nearest")[start - low : stop - low]
 
     def level(self) -> float | None:
         """The value above which as much lies as the mask has; None without any voxel."""
@@ -137,10 +134,6 @@ def _binned(mask: np.ndarray, step: int) -> np.ndarray:
         sums = np.add.reduceat(sums, np.arange(0, mask.shape[axis], step), axis, np.uint16)
     sizes = [np.diff(np.append(np.arange(0, n, step), n)) for n in mask.shape]
     return sums / (sizes[0][:, None, None] * sizes[1][:, None] * sizes[2]).astype(np.float32)
-
-
-def _smooth(values: np.ndarray) -> np.ndarray:
-    return gaussian_filter(values.astype(np.float32), SIGMA, mode="nearest", truncate=4)
 
 
 def _triangles(values: np.ndarray, level: float) -> np.ndarray | None:

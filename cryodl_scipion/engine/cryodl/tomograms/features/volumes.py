@@ -48,15 +48,23 @@ class FolderRecord:
         item = self.items.get(name)
         if item is None:
             return False
-        files = [path_within(self.path.parent, file) for file in item.get("files") or [item["file"]]]
+        files = self._files(item)
         if item["made_of"] == _stamps(sources) and files[0].exists():
             return True
         print(f"{sources[0]} has changed since {files[0]} was made of it, or that is gone: it is made again.")
+        self.forget(name)
+        return False
+
+    def forget(self, name: str) -> None:
+        """Remove an item and what was made of it."""
+        files = self._files(self.items[name])
         del self.items[name]
         self.write()
         for file in files:
             file.unlink(missing_ok=True)
-        return False
+
+    def _files(self, item: Entry) -> list[Path]:
+        return [path_within(self.path.parent, file) for file in item.get("files") or [item["file"]]]
 
     def prepare(self, named: Named, **marks: bytes) -> None:
         """files.prepare_folder of the tomograms' files. **marks: of each kind of them, by its ending."""

@@ -2,7 +2,6 @@
 """Models of several features and annotators: which volumes they make together, and how well they agree."""
 
 import dataclasses
-import math
 import os
 import typing
 
@@ -30,7 +29,7 @@ class CombinedFeature:
     @property
     def threshold(self) -> float:
         """Score of the volume from which a voxel belongs to the feature."""
-        return combined_threshold(self.thresholds)
+        return float(combined_scores(torch.tensor(self.thresholds, dtype=torch.float64)))
 
 
 def combined_features(
@@ -107,14 +106,8 @@ def _check(
 
 
 def combined_scores(scores: torch.Tensor) -> torch.Tensor:
-    """(y, x) scores of several models as one: the mean of their log odds. scores: (models, y, x) float32."""
+    """(...) scores of several models as one: the mean of their log odds. scores: (models, ...)."""
     return scores[0] if len(scores) == 1 else torch.logit(scores, MINIMUM).mean(dim=0).sigmoid_()
-
-
-def combined_threshold(thresholds: typing.Sequence[float]) -> float:
-    """The score of combined_scores where each model has its threshold."""
-    odds = [math.log(t / (1 - t)) for t in (min(max(t, MINIMUM), 1 - MINIMUM) for t in thresholds)]
-    return thresholds[0] if len(thresholds) == 1 else 1 / (1 + math.exp(-sum(odds) / len(odds)))
 
 
 @dataclasses.dataclass

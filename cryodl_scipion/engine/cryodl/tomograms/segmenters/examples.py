@@ -13,7 +13,7 @@ from ...contract import UNANNOTATED
 from ...io import files, tomograms
 from ..annotations.tiles import cut_tile
 from .method import SegmenterMethod
-from .working_scale import GreyValues, flattened, resample_whole
+from .working_scale import GreyValues, resample_whole
 
 MIN_LEFT = 0.55  # part of the tiles with the feature that must stay for training when whole tomograms are kept
 MAX_LOST = 0.2  # part of the tiles with the feature that may go because they lie too near to a validation tile
@@ -202,7 +202,7 @@ def cut_example(
     image = cut_tile(tomogram, centre, side, offsets(depth.image)[-1])
     around = zip(centre, image.shape, tomogram.shape)
     places = [tomograms.mirrored(middle - n // 2, middle - n // 2 + n, size) for middle, n, size in around]
-    known = statistics.unfilled(image, flattened(image, statistics.ramp, places, tomogram.shape))
+    known = statistics.unfilled(image, places, tomogram.shape)
     labels = np.stack(
         [_labels_around(read_labels, tomogram.shape, centre, side, size, dz) for dz in offsets(depth.drawing)]
     )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The folder of score volumes: segment.json says what is in it; <tomogram>.partial is what a stopped run left."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -12,7 +13,7 @@ import numpy as np
 
 from ...contract.result import write_json
 from ...io import files, tomograms, volume_writer
-from ...io.stamps import file_stamp
+from ...io.stamps import changed_since, file_stamp
 from .combine import Agreement, CombinedFeature
 from .predict import PLACES
 
@@ -61,8 +62,8 @@ class ScoreFolder:
     def finished(
         self, name: str, path: str | os.PathLike[str], shape: tuple[int, ...], pixel_size: float
     ) -> dict[str, typing.Any] | None:
-        """The entry of a finished tomogram, None if it is not finished, or if its file was made anew since. Raises
-        ValueError if the volumes in the folder are of another tomogram or pixel size, or of nobody knows what."""
+        """The entry of a finished tomogram, None if it is not finished. Raises ValueError if the volumes in the folder
+        are of another tomogram or pixel size, or of nobody knows what."""
         entry = self.read()["tomograms"].get(name)
         there = [f for f in self.features if self.file_of(name, f).exists()]
         if entry is None:
@@ -72,26 +73,34 @@ class ScoreFolder:
                     "replaced. Remove it, or choose another --output."
                 )
             return None
-        changed = any(entry.get(key, value) != value for key, value in file_stamp(path).items())
         other = tuple(entry["shape"]) != tuple(shape) or abs(entry["pixel_size"] / pixel_size - 1) > 1e-3
-        if other or changed and entry["path"] != os.path.abspath(path):
+        if other or changed_since(entry, path):
             raise ValueError(
                 f"{self.folder} has scores of another tomogram with the name {name}: {entry['path']}, "
                 f"{tomograms.sides_of(entry['shape'])} voxels at {entry['pixel_size']:g} Å/px; this one is {path}, "
                 f"{tomograms.sides_of(shape)} at {pixel_size:g} Å/px. Choose another --output, or --names."
             )
-        if changed:
-            print(f"{path} has changed since it was segmented; it is segmented again.")
-            return None
         return entry if len(there) == len(self.features) else None
 
-    def add(self, name: str, entry: dict[str, typing.Any]) -> None:
-        """Note a finished tomogram. Several processes may fill one folder."""
+    def forget(self, name: str, path: str | os.PathLike[str]) -> None:
+        """Remove the scores of a tomogram whose file was made anew since: they are of nothing that is there, even if
+        the new file cannot be used."""
+        entry = self.read()["tomograms"].get(name)
+        if entry and entry["path"] == os.path.abspath(path) and changed_since(entry, path):
+            print(f"{path} has changed since it was segmented; it is segmented again.")
+            with self.record() as items:
+                del items[name]
+            for file in entry["files"].values():
+                files.path_within(self.folder, file).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def record(self) -> typing.Iterator[dict[str, typing.Any]]:
+        """The tomograms of segment.json, to be changed: several processes may fill one folder."""
         handle = os.open(self.folder, os.O_RDONLY)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             record = self.read()
-            record["tomograms"][name] = entry
+            yield record["tomograms"]
             write_json(self.folder / RECORD, record)
         finally:
             os.close(handle)
@@ -209,7 +218,8 @@ class Unfinished:
             agreements={name: agreement.to_dict() for name, agreement in self.agreements.items()},
             noise=self.noise,
         )
-        self._scores.add(self._name, entry)
+        with self._scores.record() as items:
+            items[self._name] = entry
         shutil.rmtree(self.folder)
         return entry
 

@@ -155,7 +155,8 @@ def _along(part: torch.Tensor, axis: int, taps: torch.Tensor, weights: torch.Ten
 SAME = 0.02  # pixel sizes nearer to each other than this are the same
 SUBVOLUMES, SIDE, LONGEST = 5, 40, 96  # bricks along each axis, at most; their side in working px, and at most in px
 MOSTLY = 0.5  # part of a brick that may be of one value: masks tell nothing
-RISING, EVEN = 0.5, 0.5  # times the noise that a ramp rises at least; of its rise, by how much its steps may differ
+BENT = 0.15  # of the rise of a background that is bent: by how much medians may lie off a parabola
+RISING, EVEN = 0.5, 0.5  # times the noise that a background rises at least; of a ramp, by how much steps may differ
 FILLED = 8  # px along each side of a cube that is of one value only where nothing was measured
 
 
@@ -193,17 +194,24 @@ def working_sizes(sizes: typing.Sequence[float], wanted: float | None, notes: li
 class GreyValues(typing.NamedTuple):
     """Of a tomogram at the working pixel size. middle: their median. width: half of what 68 % of them span. filling:
     the value of the parts that hold one value alone, as what was cut out and laid into a larger volume; else None.
-    ramp: (3,), by how much they rise per voxel of the tomogram along z, y, x, which is taken away, or None."""
+    background: (3, 3), coefficients (px of the tomogram from its middle) of parabolas along z, y, x, which are taken
+    away, or None."""
 
     middle: float
     width: float
     filling: float | None = None
-    ramp: np.ndarray | None = None
+    background: np.ndarray | None = None
 
-    def unfilled(self, part: np.ndarray, flat: np.ndarray | None = None) -> torch.Tensor:
-        """A part of the tomogram, any shape, with the middle in place of the filling, whose edges look like walls.
-        flat: the same without the ramp."""
-        flat = part if flat is None else flat
+    def unfilled(
+        self, part: np.ndarray, places: typing.Iterable[np.ndarray] = (), shape: typing.Sequence[int] = ()
+    ) -> torch.Tensor:
+        """A part of the tomogram without the background, and with the middle in place of the filling, whose edges look
+        like walls. part: (z, y, x). places: its z, y, x in the tomogram, px. shape: of the tomogram; neither is needed
+        where no background was looked for."""
+        flat = part
+        if self.background is not None and self.background.any():
+            z, y, x = (np.polyval(fit, at - n // 2).astype("f4") for fit, at, n in zip(self.background, places, shape))
+            flat = part - z[:, None, None] - y[:, None] - x
         if self.filling is not None:
             flat = np.where(_filled(part, self.filling), self.middle, flat)
         return torch.from_numpy(flat)
@@ -212,7 +220,7 @@ class GreyValues(typing.NamedTuple):
         """(z, y, x) float32 of the voxels [start, stop) along each axis of the tomogram resampled to a shape."""
         needed = [needed_range(*r, n, m) for r, n, m in zip(ranges, source.shape, shape)]
         part = source.part(*needed)
-        flat = self.unfilled(part, flattened(part, self.ramp, itertools.starmap(np.arange, needed), source.shape))
+        flat = self.unfilled(part, itertools.starmap(np.arange, needed), source.shape)
         return resample_part(flat, [start for start, _ in needed], source.shape, shape, ranges)
 
     def normalised(self, part: torch.Tensor) -> torch.Tensor:
@@ -222,7 +230,7 @@ class GreyValues(typing.NamedTuple):
 
 def grey_statistics(tomogram: Tomogram, factor: float = 1.0, flat: bool = False) -> GreyValues:
     """GreyValues of a tomogram, of which up to 125 bricks spread over it are read. factor: of resampling_factor. flat:
-    whether a ramp is looked for. Raises ValueError if it is the same everywhere."""
+    whether a background is looked for. Raises ValueError if it is the same everywhere."""
     _, y, _ = shape = tomogram.shape
     if 2 * y < min(shape[0], shape[2]):
         messages.warn(
@@ -233,16 +241,18 @@ def grey_statistics(tomogram: Tomogram, factor: float = 1.0, flat: bool = False)
     spans = [_spans(n, FILLED) for n in shape]
     cubes = [tomogram.part(*ranges) for ranges in itertools.product(*spans)]  # up to 125 small ones
     filling = next((float(cube.flat[0]) for cube in cubes if not np.ptp(cube)), None)
-    ramp = _ramp(spans, [cube[~_filled(cube, filling)] for cube in cubes], shape) if flat else None
+    background = _background(spans, [cube[~_filled(cube, filling)] for cube in cubes], shape) if flat else None
+    grey = GreyValues(np.nan, 1.0, filling, background)
     for ranges in itertools.product(*(_spans(n, side) for n in tomogram.shape)):
         subvolume = tomogram.part(*ranges)
         subvolume[_filled(subvolume, filling)] = np.nan
         if np.mean(subvolume == np.median(subvolume)) <= MOSTLY:
-            subvolume = flattened(subvolume, ramp, itertools.starmap(np.arange, ranges), shape)
-            subvolume = resample_whole(torch.from_numpy(subvolume), resampled_shape(subvolume.shape, factor)).numpy()
-            values.append(subvolume[np.isfinite(subvolume)])
+            known = grey.unfilled(subvolume, itertools.starmap(np.arange, ranges), shape)
+            known = resample_whole(known, resampled_shape(subvolume.shape, factor))
+            values.append(known[known.isfinite()].numpy())
     try:
-        return values_statistics(np.concatenate([*values, np.zeros(0)]))._replace(filling=filling, ramp=ramp)
+        found = values_statistics(np.concatenate([*values, np.zeros(0)]))
+        return found._replace(filling=filling, background=background)
     except ValueError:
         raise ValueError(
             f"{tomogram.path} has the same value nearly everywhere. Check that it is the reconstruction, and not a "
@@ -250,29 +260,32 @@ def grey_statistics(tomogram: Tomogram, factor: float = 1.0, flat: bool = False)
         ) from None
 
 
-def _ramp(
+def _background(
     spans: typing.Sequence[list[tuple[int, int]]], measured: list[np.ndarray], shape: tuple[int, ...]
 ) -> np.ndarray:
-    """The ramp of GreyValues, 0 along axes where it is lost in the noise. By medians over all cubes side by side, so
-    that gold in some does not count. spans: of the cubes. measured: (n,) values of each. shape: of the tomogram."""
+    """The background of GreyValues, 0 along axes where it is lost in the noise. By medians over all cubes side by side,
+    so that gold in some does not count. spans: of the cubes. measured: (n,) values of each. shape: of the tomogram."""
     medians = np.reshape([np.median(values) if len(values) else np.nan for values in measured], [*map(len, spans)])
-    noise, ramp = np.median([values.std() for values in measured if len(values)] or [0.0]), np.zeros(3)
+    noise, background = np.median([values.std() for values in measured if len(values)] or [0.0]), np.zeros((3, 3))
     for axis, each in enumerate(spans):
         along = np.ma.median(np.ma.masked_invalid(medians), axis=tuple({0, 1, 2} - {axis}))
-        even = along.count() > 1 and np.ma.ptp(np.ma.diff(along)) < EVEN * np.ma.ptp(along)  # no edge, as of ice
-        slope = np.ma.polyfit(np.mean(each, axis=1), along, 1)[0] if even else 0.0
-        ramp[axis] = slope if abs(slope) * shape[axis] > RISING * noise else 0.0
-    return ramp
+        at = np.ma.array(np.mean(each, axis=1) - 0.5 - shape[axis] // 2, mask=np.ma.getmaskarray(along))
+        fit = _smooth(at.compressed(), along.compressed()) if along.count() > 1 else np.zeros(3)
+        if np.ptp(np.polyval(fit, np.arange(shape[axis]) - shape[axis] // 2)) > RISING * noise:
+            background[axis] = fit
+    return background
 
 
-def flattened(
-    part: np.ndarray, ramp: np.ndarray | None, places: typing.Iterable[np.ndarray], shape: typing.Sequence[int]
-) -> np.ndarray:
-    """Voxels of a tomogram of a shape without the ramp of GreyValues, which is 0 in its middle. places: z, y, x."""
-    if ramp is None or not ramp.any():
-        return part
-    z, y, x = ((slope * (at - n // 2)).astype("f4") for slope, at, n in zip(ramp, places, shape))
-    return np.asarray(part - z[:, None, None] - y[:, None] - x)
+def _smooth(at: np.ndarray, along: np.ndarray) -> np.ndarray:
+    """(3,) coefficients, without a level, of a parabola through the medians along an axis where a line leaves much
+    more, or of a line where they rise by even steps; 0 where they do neither, as at an edge of ice and in layers.
+    at: (n,) px. along: (n,) medians, two at least."""
+    fits = [np.polyfit(at, along, degree) for degree in ((2, 1) if len(at) > 3 else (1, 1))]
+    bend, line = (np.ptp(along - np.polyval(fit, at)) for fit in fits)
+    if bend < min(BENT * np.ptp(along), line / 2):
+        return np.append(fits[0][:2], 0.0)
+    even = np.ptp(np.diff(along)) < EVEN * np.ptp(along)
+    return np.array([0.0, fits[1][0] if even else 0.0, 0.0])
 
 
 def _filled(part: np.ndarray, filling: float | None) -> np.ndarray:

@@ -13,12 +13,13 @@ import torch
 
 from ...contract import DetectParticlesConfig
 from ...core import healpix_grid, projections
-from ...core.fourier import frequencies, from_middle
+from ...core.fourier import frequencies
 from ...core.optics import ctf_rfft
 from ...core.volumes import cube_crop, wedge
 from ...io.structures import dark_notes, load_molecule, structure_names
 from ...simulate.micrographs import particle_diameter
 from ...simulate.rotations import finer, rotated
+from ..subtomograms.observed import particle_sphere
 
 FINER = 2  # times that the density is sampled as finely as the tomogram, so that turning blurs less
 PART = 0.25  # of the diameter that is the usual resolution
@@ -73,7 +74,7 @@ def load_template(config: DetectParticlesConfig, pixel_size: float) -> tuple[Tem
     template = Template(
         structure_names([str(path)])[0],
         structure_density(path, working, box),
-        template_sphere(box, diameter / working / 2),
+        particle_sphere(box, diameter / working + SOFT_EDGE, edge=SOFT_EDGE),
         diameter,
         working,
         resolution,
@@ -88,11 +89,6 @@ def structure_density(path: str, pixel_size: float, box: int) -> torch.Tensor:
     """(FINER d, ...) density of a structure to be turned at a pixel size (Å/px), d at least the box."""
     density, _ = load_molecule(path, pixel_size)
     return finer(cube_crop(density, max(box, density.shape[-1])), FINER)
-
-
-def template_sphere(box: int, radius: float) -> torch.Tensor:
-    """(box, box, box): 1 within a radius (px) of voxel box // 2, falling over SOFT_EDGE px."""
-    return (0.5 + (radius + 0.5 * SOFT_EDGE - from_middle(box, 3)) / SOFT_EDGE).clamp(0, 1)
 
 
 def orientations(step: float, symmetry: str) -> np.ndarray:
