@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Volumes cropped.
-
-The missing wedge: which Fourier coefficients a tilt series measured. frames.py has the convention of tilts.
-Noise that is like a volume: the same amplitudes of its transform, phases drawn at random."""
+"""Volumes cropped. The missing wedge: which Fourier coefficients a tilt series measured (frames.py has the convention
+of tilts). Noise that is like a volume: the same amplitudes of its transform, phases drawn at random."""
 
 import numpy as np
 import torch

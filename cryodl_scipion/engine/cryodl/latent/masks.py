@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Masks of where the molecule may change.
-
-Symmetric molecules: what is said of them."""
+"""Masks of where the molecule may change, and what is said of symmetric molecules."""
 
 import os
 

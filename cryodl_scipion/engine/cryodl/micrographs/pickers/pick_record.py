@@ -13,9 +13,7 @@ from ...contract import PickConfig, counted, write_json
 from ...io.files import read_kept
 from ...io.micrographs import BINNED
 from ...io.stamps import stamp_of
-
-if typing.TYPE_CHECKING:
-    from .predict import Picker
+from .predict import Picker
 
 ASKED = "asked.json"
 
@@ -109,7 +107,7 @@ class PickSettings:
     keep_diameter: bool = False
     asked: typing.Sequence[str] | None = None
 
-    def tell(self, picker: "Picker") -> None:
+    def tell(self, picker: Picker) -> None:
         """Let a picker take the candidates' widths into account, if the particles' size is known."""
         from .thresholds import Narrow
 

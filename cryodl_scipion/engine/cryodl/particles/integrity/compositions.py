@@ -18,13 +18,11 @@ from ...core.symmetry import SIMILAR, largest_symmetry, operations, symmetry_cor
 from ...io.structures import is_model, load_density, mass_and_centre, read_structure
 from ...simulate.micrographs import particle_diameter
 from ..orientations.simulated_set import SimulatedSet, noise_alike
-
-if typing.TYPE_CHECKING:
-    from .candidates import Given, Searched
+from .candidates import Given, Searched
 
 
 def simulated(
-    candidates: "Searched | Given",
+    candidates: Searched | Given,
     projectors: typing.Sequence[projections.Projector],
     kinds: np.ndarray,
     amplitudes: np.ndarray,

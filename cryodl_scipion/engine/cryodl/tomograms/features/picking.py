@@ -194,7 +194,7 @@ def components_of(
         if measure:
             counter.add(mask.view(np.int8))
             voxels += int(mask.sum())
-    area = float(counter.areas[1:][0])
+    area = float(counter.areas[1])
     return finder.components(), (2 * voxels / area if area else 1.0)
 
 
