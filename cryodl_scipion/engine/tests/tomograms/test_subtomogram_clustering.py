@@ -152,6 +152,17 @@ def test_one_masked_subtomogram_spoils_no_classes(tmp_path):
     assert adjusted_rand_score(classes, read_subtomograms(tmp_path / "out.star").classes) == 1
 
 
+@pytest.mark.parametrize("factor", [1e20, 1e-20])
+def test_very_large_and_very_small_values_are_grouped_as_others_are(tmp_path, factor):
+    volumes, classes, angles, shifts = subtomograms(["corner", "ball"], 12, snr=1.0)
+    path = write_set(tmp_path, volumes * factor, classes, angles, shifts)
+    result = classify_subtomograms(
+        ClassifySubtomogramsConfig(subtomograms=path, output=str(tmp_path / "out.star"), classes=2)
+    )
+    assert adjusted_rand_score(classes, read_subtomograms(tmp_path / "out.star").classes) == 1
+    assert sum("they are divided by" in line for line in result.warnings) == 1
+
+
 def test_what_stood_beside_other_classes_goes_and_unused_angles_stay(narrow, tmp_path):
     tables = read_tables(narrow[0])
     tables["particles"].update(cryodlProbability1=["0.9"] * 42, cryodlConfidence=["3"] * 42)
