@@ -145,8 +145,7 @@ def of_ordinary_size(values: np.ndarray, path: str | os.PathLike[str]) -> np.nda
     power = 64 * round(np.log2(values.std(dtype=float) or 1.0) / 64)
     if not power:
         return values
-    size = "large" if power > 0 else "small"
-    messages.warn(f"The values of {path} are very {size}: they are divided by {2.0**power:.3g}.")
+    messages.warn(f"The values of {path} are very large or small: they are divided by {2.0**power:.3g}.")
     return np.ldexp(values, -power)
 
 

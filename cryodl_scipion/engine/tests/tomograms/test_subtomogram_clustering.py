@@ -198,8 +198,11 @@ def test_a_single_subtomogram_is_refused_and_two_are_enough(tmp_path):
     )
     with pytest.raises(ValueError, match="of1.star has 1 subtomogram for 1 class .*; at least 2"):
         classify_subtomograms(config(1))
-    result = classify_subtomograms(config(2))
-    assert result.outputs["counts"] == {"1": 2}
+    two = config(2)
+    assert classify_subtomograms(two).outputs["counts"] == {"1": 2}
+    alone = classify_subtomograms(dataclasses.replace(two, classes=2, output=str(tmp_path / "alone.star")))
+    assert alone.outputs["resolutions"] == {"1": None, "2": None}  # a half-map of nothing agrees with nothing
+    assert not any("half-maps agree" in line for line in alone.summary)
 
 
 @pytest.mark.parametrize("name", ["out_class002.mrc", "out_embedding.csv", "out_averages.png"])
