@@ -139,6 +139,16 @@ def doubt_sign(path: str | os.PathLike[str], header: MrcHeader, values: np.ndarr
         )
 
 
+def of_ordinary_size(values: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
+    """Values (float32, finite) over a power of 2 if their squares would be infinite or 0, of which the user is told.
+    path: of their file."""
+    power = 64 * round(np.log2(values.std(dtype=float) or 1.0) / 64)
+    if not power:
+        return values
+    messages.warn(f"The values of {path} are very large or small: they are divided by {2.0**power:.3g}.")
+    return np.ldexp(values, -power)
+
+
 def header_pixel_size(path: str | os.PathLike[str]) -> float | None:
     """Å/px in an MRC file's header; None if it says nothing (0 or 1, of programs that know none) or is not readable."""
     try:

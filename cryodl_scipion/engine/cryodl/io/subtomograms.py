@@ -18,6 +18,7 @@ from ..core.backproject import undamped
 from ..core.names import check_words
 from ..core.volumes import cube_crop, wedge
 from . import messages, texts
+from .mrc import of_ordinary_size
 from .particles import ANGLES
 from .relion_tables import (
     STACKS,
@@ -80,15 +81,17 @@ class SubtomogramSet(StarRows):
         return [*dict.fromkeys((*self.files, *(() if self.weight_files is None else self.weight_files), *of_stacks))]
 
     def volumes(self, indices: typing.Any) -> torch.Tensor:
-        """(m, box, box, box) float32 tensor (z, y, x) of the subtomograms as they are in the files; what was multiplied
-        by the CTF is divided by the weights. Raises ValueError for values that are not finite, with the file."""
+        """(m, box, box, box) float32 tensor (z, y, x) of the subtomograms as they are in the files, but for
+        very large or small values; what was multiplied by the CTF is divided by the weights. Raises ValueError for
+        values that are not finite, with the file."""
         rows = self.rows(indices)
         if self.stacks is not None:
             return torch.stack([self._added(row)[0] for row in rows])
         found = np.empty((len(rows), self.box, self.box, self.box), np.float32)
         for position, row in enumerate(rows):
             start = self.numbers[row] * self.box
-            found[position] = opened_volume(self.files[row]).part((start, start + self.box))
+            volume = opened_volume(self.files[row]).part((start, start + self.box))
+            found[position] = of_ordinary_size(volume, self.path)
         volumes = torch.from_numpy(found)
         return divided(volumes, self.sums(rows)) if self.multiplied else volumes
 

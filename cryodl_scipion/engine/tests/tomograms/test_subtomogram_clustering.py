@@ -152,6 +152,17 @@ def test_one_masked_subtomogram_spoils_no_classes(tmp_path):
     assert adjusted_rand_score(classes, read_subtomograms(tmp_path / "out.star").classes) == 1
 
 
+@pytest.mark.parametrize("factor", [1e20, 1e-20])
+def test_very_large_and_very_small_values_are_grouped_as_others_are(tmp_path, factor):
+    volumes, classes, angles, shifts = subtomograms(["corner", "ball"], 12, snr=1.0)
+    path = write_set(tmp_path, volumes * factor, classes, angles, shifts)
+    result = classify_subtomograms(
+        ClassifySubtomogramsConfig(subtomograms=path, output=str(tmp_path / "out.star"), classes=2)
+    )
+    assert adjusted_rand_score(classes, read_subtomograms(tmp_path / "out.star").classes) == 1
+    assert sum("they are divided by" in line for line in result.warnings) == 1
+
+
 def test_what_stood_beside_other_classes_goes_and_unused_angles_stay(narrow, tmp_path):
     tables = read_tables(narrow[0])
     tables["particles"].update(cryodlProbability1=["0.9"] * 42, cryodlConfidence=["3"] * 42)
@@ -187,8 +198,11 @@ def test_a_single_subtomogram_is_refused_and_two_are_enough(tmp_path):
     )
     with pytest.raises(ValueError, match="of1.star has 1 subtomogram for 1 class .*; at least 2"):
         classify_subtomograms(config(1))
-    result = classify_subtomograms(config(2))
-    assert result.outputs["counts"] == {"1": 2}
+    two = config(2)
+    assert classify_subtomograms(two).outputs["counts"] == {"1": 2}
+    alone = classify_subtomograms(dataclasses.replace(two, classes=2, output=str(tmp_path / "alone.star")))
+    assert alone.outputs["resolutions"] == {"1": None, "2": None}  # a half-map of nothing agrees with nothing
+    assert not any("half-maps agree" in line for line in alone.summary)
 
 
 @pytest.mark.parametrize("name", ["out_class002.mrc", "out_embedding.csv", "out_averages.png"])

@@ -12,8 +12,7 @@ from scipy.ndimage import binary_erosion, gaussian_filter
 
 from ...contract.reading import absent, reader
 from ...io import files, volume_writer
-from ...io.messages import warn
-from ...io.mrc import MrcHeader, axes_zyx, read_data, read_header
+from ...io.mrc import MrcHeader, axes_zyx, of_ordinary_size, read_data, read_header
 from ...io.structures import COARSEST, FINEST, MAX_UNEQUAL
 from ...io.tomograms import sides_of
 
@@ -62,8 +61,8 @@ class Volume:
 @reader
 def read_volume(path: str | os.PathLike[str], pixel_size: float | None = None, what: str = "map") -> Volume:
     """Volume of an MRC or CCP4 file (also .gz). pixel_size: Å to take instead of the header's. what: for messages. The
-    origin is the header's, or its start of the grid (NXSTART ...) where the origin is zero. Data whose squares float32
-    does not hold are scaled by a power of 2, of which the user is told. Raises FileNotFoundError,
+    origin is the header's, or its start of the grid (NXSTART ...) where the origin is zero. Very large and
+    very small values are scaled (of_ordinary_size). Raises FileNotFoundError,
     or ValueError that says what is wrong with the file and what to do."""
     if not Path(path).exists():
         raise FileNotFoundError(f"The {what} {path} {absent(path)}.")
@@ -80,12 +79,7 @@ def read_volume(path: str | os.PathLike[str], pixel_size: float | None = None, w
         raise ValueError(f"{path} has voxels that are not finite numbers (NaN or infinite). Make the {what} again.")
     if not np.ptp(data) > 0 and not (what == "mask" and data.flat[0] > 0):  # a mask may let everything through
         raise ValueError(f"{path} is empty: all its voxels are {data.flat[0]:g}.")
-    power = 64 * round(np.log2(data.std(dtype=float) or 1.0) / 64)
-    if power:  # the squares of such values are infinite, or 0, as float32
-        data = np.ldexp(data, -power)
-        warn(
-            f"The values of {path} are very {'large' if power > 0 else 'small'}: they are divided by {2.0**power:.3g}."
-        )
+    data = of_ordinary_size(data, path)
     voxels = np.full(3, float(pixel_size)) if pixel_size else _voxels(found, path)
     return Volume(str(path), data, voxels, volume_writer.header_origin(header, voxels[::-1])[::-1], order, found)
 

@@ -73,10 +73,11 @@ def classify_subtomograms(config: ClassifySubtomogramsConfig, run: Run) -> Class
             whole, one, other = half_averages(found, rows, *poses, classes.made.contrast, run.device)
             mrc.write_map(folder / f"final_class{number:03d}.mrc", whole, found.pixel_size)
             averages[name] = f"{stem}_class{number:03d}.mrc"
-            resolutions[name] = round(resolution_of(one, other, found.pixel_size, classes.diameter), 1)
-            told += f", half-maps agree to {resolutions[name]:.3g} Å"
+            reached = resolution_of(one, other, found.pixel_size, classes.diameter)
+            agreed = resolutions[name] = round(reached, 1) if len(rows) > 1 else None  # the other half is empty
+            told += f", half-maps agree to {agreed:.3g} Å" if agreed else ""
             volumes.append(whole)
-            titles.append(f"{name}: {len(rows)}\n{resolutions[name]:.0f} Å")
+            titles.append(f"{name}: {len(rows)}" + (f"\n{agreed:.0f} Å" if agreed else ""))
         run.summary(f"{told}.")
     if volumes:
         clustering.plot_averages(volumes, titles, found.pixel_size, folder / "final_averages.png")
