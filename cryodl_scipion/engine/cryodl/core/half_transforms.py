@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The Fourier coefficients of images and cubes that are compared: up to a resolution, one of each pair of conjugates,
-without frequency 0."""
+without frequency 0, the mean, which tells nothing of normalised images."""
 
 import torch
 
@@ -64,7 +64,6 @@ class HalfDisc(HalfTransform):
         steps = torch.arange(-int(radius) - 1, int(radius) + 2, device=device)
         y, x = torch.meshgrid(steps, steps, indexing="ij")
         square = y**2 + x**2
-        # frequency 0, the mean, tells nothing of a normalised particle
         kept = (square <= radius**2) & (square > 0) & ((x > 0) | ((x == 0) & (y > 0)))
         order = torch.argsort(square[kept], stable=True)
         super().__init__(box, radius, torch.stack([y[kept], x[kept]])[:, order])

@@ -357,7 +357,6 @@ def _optics(
     rows: np.ndarray,
     path: str | os.PathLike[str],
 ) -> OpticsTable | None:
-
     if CTF[0] not in columns or number_columns(path, columns, CTF[:2]) is None:
         return None
     rest = {"rlnDefocusAngle": "0", "rlnPhaseShift": "0", "rlnCtfBfactor": "0", "rlnCtfScalefactor": "1"}

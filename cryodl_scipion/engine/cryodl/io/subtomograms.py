@@ -81,9 +81,9 @@ class SubtomogramSet(StarRows):
         return [*dict.fromkeys((*self.files, *(() if self.weight_files is None else self.weight_files), *of_stacks))]
 
     def volumes(self, indices: typing.Any) -> torch.Tensor:
-        """(m, box, box, box) float32 tensor (z, y, x) of the subtomograms as they are in the files, but for
-        very large or small values; what was multiplied by the CTF is divided by the weights. Raises ValueError for
-        values that are not finite, with the file."""
+        """(m, box, box, box) float32 tensor (z, y, x) of the subtomograms as they are in the files, but for very large
+        or small values; what was multiplied by the CTF is divided by the weights. Raises ValueError for values that
+        are not finite, with the file."""
         rows = self.rows(indices)
         if self.stacks is not None:
             return torch.stack([self._added(row)[0] for row in rows])

@@ -138,12 +138,9 @@ class OpenVolume:
         if any(not 0 <= a <= n - m for a, n, m in zip(position, self.shape, block.shape)):
             raise ValueError(f"A block of shape {block.shape} at {position} is not part of a volume of {self.shape}.")
         z, y, x = position
+        whole = block.shape[2] == self.shape[2]  # then the rows of a slice lie one after another in the file
         for number, values in enumerate(block, z):
-            if block.shape[2] == self.shape[2]:
-                self._seek(number, y, 0)
-                self._file.write(values.data)
-                continue
-            for row, line in enumerate(values, y):
+            for row, line in enumerate([values] if whole else values, y):
                 self._seek(number, row, x)
                 self._file.write(line.data)
         self._count(block)

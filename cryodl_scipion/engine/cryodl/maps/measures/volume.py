@@ -61,9 +61,9 @@ class Volume:
 @reader
 def read_volume(path: str | os.PathLike[str], pixel_size: float | None = None, what: str = "map") -> Volume:
     """Volume of an MRC or CCP4 file (also .gz). pixel_size: Å to take instead of the header's. what: for messages. The
-    origin is the header's, or its start of the grid (NXSTART ...) where the origin is zero. Very large and
-    very small values are scaled (of_ordinary_size). Raises FileNotFoundError,
-    or ValueError that says what is wrong with the file and what to do."""
+    origin is the header's, or its start of the grid (NXSTART ...) where the origin is zero. Very large and very small
+    values are scaled (of_ordinary_size). Raises FileNotFoundError, or ValueError that says what is wrong with the file
+    and what to do."""
     if not Path(path).exists():
         raise FileNotFoundError(f"The {what} {path} {absent(path)}.")
     found = read_header(path)

@@ -37,8 +37,8 @@ def merge_features(config: MergeFeaturesConfig, run: Run) -> MergeFeaturesOutput
     run.summary(f"{counted(len(found.tomograms), 'tomogram')}; labels: {names}.")
     scored, here = {one.name: one for one in found.tomograms}, Path(config.scores).resolve()
     # segment.json forgets a tomogram that changed and can no longer be segmented
-    lost = [name for name, item in record.items.items() if name not in scored and item.get("scores") == str(here)]
-    for name in lost if (here / scores.INDEX).exists() else ():
+    own = [name for name, item in record.items.items() if item.get("scores") == str(here)]
+    for name in [name for name in own if name not in scored and (here / scores.INDEX).exists()]:
         print(f"{here} has no scores of {name} any more: what was merged of them is removed.")
         record.forget(name)
 

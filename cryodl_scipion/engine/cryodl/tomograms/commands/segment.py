@@ -50,7 +50,8 @@ def segment(config: SegmentConfig, run: Run) -> SegmentOutputs:
         for f, found in zip(features, models.values(), strict=True)
     ]
     scores = score_folder.ScoreFolder(Path(config.output), features, compared, settings, described)
-    sources = list(_sources(config, named, cards, scores, run))
+    scores.forget_changed(named)
+    sources = list(_sources(config, named, cards, run))
     finished = {s.name: scores.finished(s.name, s.tomogram.path, s.tomogram.shape, s.pixel_size) for s in sources}
     todo = [s for s in sources if not finished[s.name]]
     print(
@@ -117,16 +118,11 @@ def _tell(made: SegmentOutputs, cards: typing.Sequence[Card], run: Run) -> None:
 
 
 def _sources(
-    config: SegmentConfig,
-    named: typing.Sequence[tuple[str, str]],
-    cards: typing.Sequence[Card],
-    scores: score_folder.ScoreFolder,
-    run: Run,
+    config: SegmentConfig, named: typing.Sequence[tuple[str, str]], cards: typing.Sequence[Card], run: Run
 ) -> typing.Iterator[SegmentSource]:
     learnt = [card.get("trained_pixel_size") or card["pixel_size"] for card in cards]
     for name, path in named:
         with run.item(name, path):
-            scores.forget(name, path)
             tomogram, pixel_size = opened(path, config.pixel_size, run)
             run.warn(*_differences(tomogram, pixel_size, cards, learnt))
             if tomogram.shape[0] == 1:

@@ -155,10 +155,9 @@ def each_volume(
     **marks: bytes,
 ) -> Volumes:
     """Work on every volume that is not done yet, and join the points of all. index: Name of the record in the output
-    folder. find: Path of a volume to what is in it. Its
-    ValueError or FileNotFoundError: skipped. write: Name of the tomogram, path of the volume and what was found to the
-    entry in the record; writes the files. **marks: see FolderRecord.prepare. Raises AllSkipped if no volume could be
-    used."""
+    folder. find: Path of a volume to what is in it. Its ValueError or FileNotFoundError: skipped. write: Name of the
+    tomogram, path of the volume and what was found to the entry in the record; writes the files. **marks: see
+    FolderRecord.prepare. Raises AllSkipped if no volume could be used."""
     config = run.config
     named, folder = named_volumes(config), Path(config.output)
     settings = {k.replace("_", " "): v for k, v in config_to_dict(config).items() if k not in FREE}

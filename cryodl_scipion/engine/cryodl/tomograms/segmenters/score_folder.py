@@ -82,16 +82,18 @@ class ScoreFolder:
             )
         return entry if len(there) == len(self.features) else None
 
-    def forget(self, name: str, path: str | os.PathLike[str]) -> None:
-        """Remove the scores of a tomogram whose file was made anew since: they are of nothing that is there, even if
-        the new file cannot be used."""
-        entry = self.read()["tomograms"].get(name)
-        if entry and entry["path"] == os.path.abspath(path) and changed_since(entry, path):
-            print(f"{path} has changed since it was segmented; it is segmented again.")
-            with self.record() as items:
-                del items[name]
-            for file in entry["files"].values():
-                files.path_within(self.folder, file).unlink(missing_ok=True)
+    def forget_changed(self, named: typing.Iterable[tuple[str, str]]) -> None:
+        """Remove the scores of tomograms (names and files) made anew since, even if the new file cannot be used."""
+        known = self.read()["tomograms"]
+        for name, path in named:
+            entry = known.get(name)
+            there = entry and os.path.exists(path) and entry["path"] == os.path.abspath(path)
+            if there and changed_since(entry, path):
+                print(f"{path} has changed since it was segmented; it is segmented again.")
+                with self.record() as items:
+                    del items[name]
+                for file in entry["files"].values():
+                    files.path_within(self.folder, file).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def record(self) -> typing.Iterator[dict[str, typing.Any]]:
