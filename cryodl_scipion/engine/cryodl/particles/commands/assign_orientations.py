@@ -231,8 +231,8 @@ def _origin(search: assign.Search, config: AssignOrientationsConfig) -> dict[str
 
 
 def _beside(config: AssignOrientationsConfig) -> list[str]:
-    kinds = [NOISE] * config.controls + say_if(config.noise_substitution is not None, SUBSTITUTED)
-    return [f"{kind}{ending}" for kind in kinds for ending in (".star", ".mrcs") if not config.model]
+    asked = {NOISE: config.controls, SUBSTITUTED: config.noise_substitution is not None}
+    return [f"{kind}{end}" for kind in asked if asked[kind] and not config.model for end in (".star", ".mrcs")]
 
 
 def _controls(
