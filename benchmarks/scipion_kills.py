@@ -33,6 +33,7 @@ from cryodl_scipion.protocols import (
     CryodlProtPick,
     CryodlProtTrainClassifier,
 )
+from cryodl_scipion.protocols.batches import SETTINGS
 from cryodl_scipion.protocols.model_field import SHIPPED
 from cryodl_scipion.tests import arrivals, base, particle_sets, processes, streams, synthetic, tomogram_sets
 from cryodl_scipion.tests.particles.test_particle_streams import growingParticles
@@ -151,13 +152,14 @@ def killAndContinue(name, row, wanted, seed):
 
 
 def contents(run):
-    """{file or set: what it says} of a run, whatever its number."""
+    """{file or set: what it says} of a run, whatever its number. Not its settings, which name the set that grew beside
+    this run, and how many items had arrived when they were written."""
     own = (run._getPath(), f"_{run.getObjId()}")  # models are named by the number of the run
     folder, extra = Path(run._getPath()), Path(run._getExtraPath())
     paths = [*folder.glob("*.sqlite"), *extra.rglob("*.sqlite")]
     sets = {str(path.relative_to(folder)): _rowsOf(path, own) for path in paths}
     files = output_files(extra, own)
-    return {**{name: digest for name, digest in files.items() if not name.endswith(".sqlite")}, **sets}
+    return {**{name: digest for name, digest in files.items() if not name.endswith((".sqlite", SETTINGS))}, **sets}
 
 
 def _rowsOf(path, own):

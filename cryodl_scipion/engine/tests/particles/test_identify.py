@@ -11,7 +11,7 @@ import pytest
 import torch
 from denoiser_data import run_command
 from particle_data import BOX, PIXEL, simulate_particles, write_multiplied
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, shift
 from synthetic import lopsided_density, write_mrc
 
 from cryodl.io.particle_sets import StackWriter, read_particles, write_particles_star
@@ -222,12 +222,14 @@ def test_twins_cannot_be_told_apart_however_they_lie(folder, monkeypatch, lies):
     assert "cannot be told apart" in " ".join(result.summary)
 
 
-def test_what_does_not_resemble_another_structure_stays_in_the_middle():
-    """It was moved by up to 5 voxels, 0.14 of the box, where shifts to 0.1 are searched."""
+def test_what_does_not_resemble_another_structure_stays_in_the_middle_and_a_copy_where_it_lies():
+    """It was moved by up to 5 voxels, 0.14 of the box, where shifts to 0.1 are searched; a copy by 0.03, which told three
+    copies of one molecule apart."""
     of = lambda density: candidates.Candidate("one", "one.mrc", torch.from_numpy(density), 60.0)
     comparison, flat = SimpleNamespace(pixel_size=PIXEL, width=BOX * PIXEL), rod(9, 5) + rod(4, 9)
-    near = np.roll(flat, 1, 2)
-    for density, moved in ((gaussian_filter(rod(13, 2) + np.roll(rod(3, 3), (6, 6), (1, 2)), 1), False), (near, True)):
+    near = shift(flat, (0, 0, 0.4))  # less than centring corrects
+    other = gaussian_filter(rod(13, 2) + np.roll(rod(3, 3), (6, 6), (1, 2)), 1)
+    for density, moved in ((other, False), (near, True), (flat, False)):
         made = candidates.ParticleComparison.turned(comparison, of(density), [of(flat)])
         assert bool(np.allclose(made.density, density, atol=1e-3)) != moved
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.ndimage import center_of_mass, fourier_shift
+from scipy.ndimage import fourier_shift
 
 from ...core.fourier import from_middle
 from ...core.projections import Projector, rotation_matrices
@@ -119,10 +119,9 @@ class ParticleComparison:
         mine, waves = cube_crop(candidate.density, side), FULL.waves * side * self.pixel_size / self.width
         pairs = ((align(cube_crop(other.density, side), mine, waves), other) for other in others)
         found, other = max(pairs, key=lambda one: one[0].correlation)
-        middle = lambda density: np.array(center_of_mass(density.numpy()))[::-1] - len(density) // 2  # xyz
         # what is no relative would be moved out of reach of the shifts that are searched
-        by = (found.matrix.numpy() @ middle(found.density) - middle(candidate.density)) * (found.correlation > RELATED)
-        moved = np.fft.ifftn(fourier_shift(np.fft.fftn(candidate.density.numpy()), by[::-1])).real
+        by = found.matrix @ found.shift.flip(0) * (found.correlation > RELATED)
+        moved = np.fft.ifftn(fourier_shift(np.fft.fftn(candidate.density.numpy()), by.numpy()[::-1])).real
         return dataclasses.replace(candidate, density=torch.from_numpy(moved).float(), turn=found.matrix @ other.turn)
 
     def full(

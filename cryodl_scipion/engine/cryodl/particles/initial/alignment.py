@@ -14,7 +14,7 @@ from ...core.fourier import fsc, resolution_at, rings
 from ...core.half_transforms import HalfBall
 from ...core.healpix_grid import ball_of_rotations
 from ...core.projections import Projector, rotation_matrices
-from ...core.volumes import side_by_side
+from ...core.volumes import cube_crop, side_by_side
 from ...likelihood import reference, search
 from ...reconstruction.halves import wiener_constants
 from ...reconstruction.views import MISSING, SeenDirections
@@ -95,13 +95,8 @@ def reached(curve: torch.Tensor, width: float, radius: float) -> float | None:
 
 def enlarged(density: torch.Tensor, box: int) -> torch.Tensor:
     """A small map on the grid of the images, (box, box, box); its projections stay the same."""
-    side, transform = len(density), torch.fft.fftshift(torch.fft.fftn(torch.fft.ifftshift(density)))
-    kept = min(side, box)
-    inside = slice(side // 2 - kept // 2, side // 2 - kept // 2 + kept)
-    placed = torch.zeros((box,) * 3, dtype=transform.dtype, device=density.device)
-    there = slice(box // 2 - kept // 2, box // 2 - kept // 2 + kept)
-    placed[there, there, there] = transform[inside, inside, inside]
-    return torch.fft.fftshift(torch.fft.ifftn(torch.fft.ifftshift(placed)).real)
+    transform = torch.fft.fftshift(torch.fft.fftn(torch.fft.ifftshift(density)))
+    return torch.fft.fftshift(torch.fft.ifftn(torch.fft.ifftshift(cube_crop(transform, box))).real)
 
 
 COARSE, STEP = 7.0, 18.0  # waves per box, degrees: of the search over all rotations
@@ -111,11 +106,13 @@ BATCH = 512  # rotations at a time
 
 @dataclasses.dataclass(frozen=True)
 class Aligned:
-    """density: the other map on the first. matrix: (3, 3) M, which has turned it, or mirrored: its value at x was that
-    at M x. correlation: of both, without their rotational averages, up to the finest detail."""
+    """density: the other map, centred, on the first. matrix: (3, 3) M, which has turned it, or mirrored: its value at x
+    was that at M x. shift: (3,) z, y, x, voxels, by which it was moved then. correlation: of both, without their
+    rotational averages, up to the finest detail."""
 
     density: torch.Tensor
     matrix: torch.Tensor
+    shift: torch.Tensor
     correlation: float
 
 
@@ -125,15 +122,16 @@ def align(first: torch.Tensor, other: torch.Tensor, radius: float) -> Aligned:
     ball = HalfBall(first.shape[-1], radius, first.device)
     target = _flat(ball.coefficients(first[None]), ball)[0]
     found = [
-        (*_best(target, centred(one), ball), target.real.new_tensor([1.0, 1.0, sign]))
+        (_best(target, centred(one), ball), target.real.new_tensor([1.0, 1.0, sign]))
         for one, sign in ((other, 1.0), (other.flip(0).roll(1, 0), -1.0))
     ]
-    _, density, matrix, hand = max(found, key=lambda one: round(one[0], 3))  # what has no hand stays as it lies
-    pair = side_by_side(torch.stack([target, _flat(ball.coefficients(density[None]), ball)[0]]))
-    return Aligned(density, hand[:, None] * matrix, float(torch.cosine_similarity(pair[0], pair[1], 0, 1e-30)))
+    best, hand = max(found, key=lambda one: round(one[0].correlation, 3))  # what has no hand stays as it lies
+    pair = side_by_side(torch.stack([target, _flat(ball.coefficients(best.density[None]), ball)[0]]))
+    correlation = float(torch.cosine_similarity(pair[0], pair[1], 0, 1e-30))
+    return dataclasses.replace(best, matrix=hand[:, None] * best.matrix, correlation=correlation)
 
 
-def _best(target: torch.Tensor, density: torch.Tensor, ball: HalfBall) -> tuple[float, torch.Tensor, torch.Tensor]:
+def _best(target: torch.Tensor, density: torch.Tensor, ball: HalfBall) -> Aligned:
     within, coarse = ball.within(min(COARSE, ball.radius))
     # the first map need not be centred as the other is: shifts are searched as well
     grid, device = search.Grid(STEP), target.device
@@ -141,7 +139,7 @@ def _best(target: torch.Tensor, density: torch.Tensor, ball: HalfBall) -> tuple[
     every = torch.as_tensor(rotation_matrices(angles), dtype=torch.float32, device=device)
     shifts, rotated = _shifts(4.0, 2.0, device), reference.Reference(Projector(density), coarse)
     scores = torch.cat([_scores(target[within], rotated.at(part), coarse, shifts) for part in every.split(BATCH)])
-    best, rotated = (-1.0, density, every[0]), reference.Reference(Projector(density), ball)
+    best, rotated = Aligned(density, every[0], shifts[0], -1.0), reference.Reference(Projector(density), ball)
     for number in scores.amax(1).topk(TRIED).indices.tolist():
         matrix, shift = every[number], shifts[int(scores[number].argmax())]
         for step in (STEP / 2, STEP / 4, STEP / 8, STEP / 16):
@@ -150,8 +148,8 @@ def _best(target: torch.Tensor, density: torch.Tensor, ball: HalfBall) -> tuple[
             values = _scores(target, rotated.at(near), ball, moves)
             place = int(values.argmax())
             matrix, shift = near[place // len(moves)], moves[place % len(moves)]
-        if float(values.max()) > best[0]:
-            best = float(values.max()), _placed(density, matrix, shift), matrix
+        if float(values.max()) > best.correlation:
+            best = Aligned(_placed(density, matrix, shift), matrix, shift, float(values.max()))
     return best
 
 
