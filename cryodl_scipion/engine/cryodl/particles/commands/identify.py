@@ -55,7 +55,7 @@ def identify(config: IdentifyConfig, run: Run) -> IdentifyOutputs:
         alike=[one.candidate.name for one in found.alike],
         names=[one.candidate.name for one in ranking.compared],
         shares=[round(one.share * (one.q < SURE), 4) for one in ranking.compared],
-        explained=round(max(one.explained for one in ranking.compared), 3),
+        explained=round(max(one.explained for one in ranking.compared if one.explained >= 0), 3),
         count=count,
         contrast=comparison.source.contrast,
     )

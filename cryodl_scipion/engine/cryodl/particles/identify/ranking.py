@@ -100,8 +100,8 @@ COLUMNS = tuple("structure q share share_low share_high explained evidence decoy
 class Compared:
     """A structure and what was found of it. coarse: evidence of a particle, mean. full: the same in full detail; None
     where it was not compared so. decoys: (m,) means of its decoys' coarse evidence; empty where these were not asked.
-    alike: q against them. explained: evidence of its own particles over that of simulated ones. gain: of these, held
-    out, where explained is no clear answer. q: against decoys and rivals. share, low, high: of the particles. each:
+    alike: q against them. explained: evidence of its own particles over that of simulated ones; NaN where it was not
+    asked. gain: of these, held out, where explained is no clear answer. q: against decoys and rivals. share, low, high: of the particles. each:
     (n,) coarse evidence of each particle. fit: AmplitudeFit, how strongly they show it, coarsely."""
 
     candidate: Candidate
@@ -109,7 +109,7 @@ class Compared:
     full: float | None = None
     decoys: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
     alike: float = 1.0
-    explained: float = 0.0
+    explained: float = np.nan
     gain: float = 0.0
     q: float = 1.0
     share: float = 0.0
@@ -242,7 +242,7 @@ def write_ranking(path: Path, compared: typing.Sequence[Compared]) -> None:
                 one.candidate.name,
                 f"{one.q:.3g}",
                 *(f"{value:.4f}" if one.q < SURE else "" for value in (one.share, one.low, one.high)),
-                f"{one.explained:.3f}",
+                "" if np.isnan(one.explained) else f"{one.explained:.3f}",
                 "" if one.full is None else f"{one.full:.3f}",
                 f"{np.median(one.decoys):.3f}" if one.decoys.size else "",
                 f"{one.coarse:.3f}",
@@ -253,7 +253,7 @@ def write_ranking(path: Path, compared: typing.Sequence[Compared]) -> None:
     )
 
 
-BEST, SURELY = 10, 3  # structures that are compared in full detail, at most, and whatever their shares seem to be
+BEST, SURELY = 10, 3  # structures that are compared in full detail, at most, and, with their likes, whatever shares
 MATTERS = 0.02  # share from which a structure is compared further: in full detail, and with its decoys
 HOPELESS = 0.1  # chance to be a look-alike by a third of the decoys, from which the others are not asked
 MIXED = 0.1  # share from which a structure's strength is learnt from its own particles alone ...
@@ -281,7 +281,9 @@ def rank(comparison: ParticleComparison, candidates: typing.Sequence[Candidate],
         done()
     compared.sort(key=lambda one: -one.coarse)
     share = shares_of(np.stack([one.each for one in compared[:BEST]], 1), comparison.weights).high
-    best = [one for k, one in enumerate(compared[:BEST]) if k < SURELY or share[k] >= MATTERS]
+    # the coarse search may favour one of several copies of a molecule, which leaves no share for the others
+    like = (1 - INEXACT) * compared[:SURELY][-1].coarse
+    best = [one for k, one in enumerate(compared[:BEST]) if k < SURELY or share[k] >= MATTERS or one.coarse >= like]
     doing("comparing the best in full detail")
     for k, one in enumerate(best[1:], 1):
         one.candidate = comparison.turned(one.candidate, [other.candidate for other in best[:k]])
