@@ -59,7 +59,7 @@ def load_template(config: DetectParticlesConfig, pixel_size: float) -> tuple[Tem
         raise ValueError(
             f"The template {path} is {diameter:.0f} Å wide, less than 4 px of the tomograms ({pixel_size:g} Å/px). "
             "It cannot be distinguished from noise. Check "
-            f"{'the diameter (--diameter)' if config.diameter else 'the pixel size in its header'}, or use finer "
+            f"{'the diameter (--diameter)' if config.diameter else 'the pixel sizes in the headers'}, or use finer "
             "tomograms."
         )
     resolution = config.resolution or max(PART * diameter, NYQUIST * pixel_size)
