@@ -156,9 +156,9 @@ def expand_paths(patterns: typing.Iterable[str], names: typing.Sequence[str] = (
 @reader
 def _read_list(path: str) -> list[str]:
     if path.lower().endswith(".star"):
-        from .star import read_star_column
+        from .star import listed_micrographs
 
-        names = read_star_column(path, "_rlnMicrographName")
+        names = listed_micrographs(path)
     else:
         names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     near, above = ["", os.path.dirname(path)], [*map(str, Path(path).absolute().parents[1:])]

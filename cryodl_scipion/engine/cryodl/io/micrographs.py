@@ -116,15 +116,13 @@ def _checked(page: TiffPage, path: str | os.PathLike[str]) -> TiffPage:
     return page
 
 
-TIFF_SUFFIXES = (".tif", ".tiff")
 _CONVERT = "has a format that is not read. Convert it to MRC: "
-_PICTURE = "is a picture with 256 grey levels; give the micrograph itself"
 # Files that are often given instead of micrographs, and what to do with them; EMAN2's .hdf are known by their content.
 _OTHERS = {
     ".eer": "is a movie; motion-correct it first (RELION's protocol *motion correction*)",
     **dict.fromkeys((".dm3", ".dm4"), _CONVERT + "`dm2mrc NAME NAME.mrc` of IMOD"),
     **dict.fromkeys((".ser", ".emd"), _CONVERT + "`e2proc2d.py NAME NAME.mrc` of EMAN2"),
-    **dict.fromkeys((".png", ".jpg", ".jpeg"), _PICTURE),
+    **dict.fromkeys((".png", ".jpg", ".jpeg"), "is a picture with 256 grey levels; give the micrograph itself"),
 }
 
 
@@ -134,8 +132,7 @@ def read_micrograph(path: str | os.PathLike[str]) -> np.ndarray:
     last one. A stack of one image is taken as the image. Not-a-number pixels are left as they are; values whose squares
     are no 32-bit numbers are divided by a power of ten, which is said. (h, w) float32.
     Raises FileNotFoundError, or ValueError that says what is wrong with the file."""
-    _check_exists(path)
-    with _permitted(path):
+    with _usable(path):
         image = read_tiff(path) if is_tiff(path) else read_data(path, read_header(path))
     if image.ndim == 3 and image.shape[0] == 1:
         image = image[0]
@@ -173,8 +170,7 @@ def finite_median(values: np.ndarray) -> float:
 @reader
 def micrograph_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
     """(h, w) px of a micrograph, from its header alone. Raises what read_micrograph does."""
-    _check_exists(path)
-    with _permitted(path):
+    with _usable(path):
         if is_tiff(path):
             return _first_page(path, lambda page: (int(page.shape[-2]), int(page.shape[-1])))
         return read_header(path).shape[1:]
@@ -249,21 +245,19 @@ def write_micrograph(
 
 def is_tiff(path: str | os.PathLike[str]) -> bool:
     """Whether a file's name is that of a TIFF, compressed or not."""
-    return str(path).lower().removesuffix(".gz").removesuffix(".bz2").endswith(TIFF_SUFFIXES)
+    return str(path).lower().removesuffix(".gz").removesuffix(".bz2").endswith((".tif", ".tiff"))
 
 
-def _check_exists(path: str | os.PathLike[str]) -> None:
+@contextlib.contextmanager
+def _usable(path: str | os.PathLike[str]) -> typing.Iterator[None]:
+    """Refuses a file that cannot be a micrograph. One that may not be read is a bad file, as one that is damaged: it is
+    skipped, and the others are used."""
     if not os.path.isfile(path):
         raise FileNotFoundError(f"Micrograph {path} {absent(path)}.")
     if other := _OTHERS.get(os.path.splitext(path)[1].lower()):
         raise ValueError(f"{path} {other}. Micrographs are read from MRC and TIFF files, also .gz and .bz2.")
     if os.path.getsize(path) == 0:
         raise ValueError(f"{path} is empty (0 bytes); it was probably not copied completely.")
-
-
-@contextlib.contextmanager
-def _permitted(path: str | os.PathLike[str]) -> typing.Iterator[None]:
-    """A file that may not be read is a bad file, as one that is damaged: it is skipped, and the others are used."""
     try:
         yield
     except PermissionError as error:

@@ -173,7 +173,6 @@ def optics_rows(
     return np.array([rows[number] for number in groups])
 
 
-SAME = 0.02  # relative difference of pixel sizes up to which they are taken to be the same
 HEADERS = 64  # files of a set whose headers are read, from all over it
 
 
@@ -182,7 +181,7 @@ def header_notes(rows: StarRows) -> list[str]:
     files = list(dict.fromkeys(map(str, rows.files)))
     looked = [file for file in files[:: len(files) // HEADERS + 1] if Path(file).suffix in (".mrc", ".mrcs")]
     voxels = {file: mrc.header_pixel_size(file) or rows.pixel_size for file in looked}
-    strange = [file for file, voxel in voxels.items() if abs(voxel / rows.pixel_size - 1) > SAME]
+    strange = [file for file, voxel in voxels.items() if abs(voxel / rows.pixel_size - 1) > star.SAME_SIZE]
     notes = [
         f"The pixel size in {rows.path} is {rows.pixel_size:.4g} Å (rlnImagePixelSize), that in the header of {file} "
         f"{voxels[file]:.4g} Å ({len(strange)} of {len(looked)} headers that were read say another one). The first is "

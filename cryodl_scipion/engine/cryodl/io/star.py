@@ -14,6 +14,7 @@ from ..contract.reading import absent, check_end, reader, star_head, star_text
 from . import cryosparc, files
 from .texts import Texts, TextsMaker
 
+SAME_SIZE = 0.02  # relative difference of pixel sizes up to which they are taken to be the same
 # a word in quotes, or a plain one
 _TEXT_WORD = re.compile(r"""'[^'\n]*'(?=\s|$)|"[^"\n]*"(?=\s|$)|\S+""")
 
@@ -67,13 +68,23 @@ def _other_letters_quoted(text: str) -> str:
 
 
 @reader
-def read_star_column(path: str | os.PathLike[str], column: str) -> list[str]:
-    """The texts of one column, from the first table of a STAR file that has it. Raises ValueError if none has, or if
-    it is no STAR file."""
-    for block in star_document(path):
-        if values := [v for v in block.find_values(column)]:
-            return [gemmi.cif.as_string(v) for v in values]
-    raise ValueError(f"{path} has no column {column}.")
+def listed_micrographs(path: str | os.PathLike[str]) -> list[str]:
+    """The names in a list of micrographs: of a STAR file's first table with rows that has rlnMicrographName. Raises
+    ValueError if none has, if it is no STAR file, or if its optics groups have several pixel sizes: a command takes
+    one."""
+    tables = read_tables(path)
+    listed = next((table for table in tables.values() if len(table.get("rlnMicrographName", ()))), None)
+    if listed is None:
+        raise ValueError(f"{path} has no column _rlnMicrographName.")
+    optics = tables.get("optics", {})
+    stated = dict(zip(optics.get("rlnOpticsGroup", ()), optics.get("rlnMicrographPixelSize", ())))
+    sizes = sorted({float(stated[group]) for group in listed.get("rlnOpticsGroup", ()) if group in stated})
+    if sizes and sizes[-1] > (1 + SAME_SIZE) * sizes[0]:
+        raise ValueError(
+            f"{path} lists micrographs of {' and '.join(f'{size:g}' for size in sizes)} Å/px (rlnMicrographPixelSize), "
+            "but all micrographs of a command must have one pixel size (--pixel-size). Write a list for each."
+        )
+    return list(listed["rlnMicrographName"])
 
 
 @reader

@@ -10,7 +10,7 @@ import pytest
 from cryodl.contract import Result
 from cryodl.core.matching import match_picks
 from cryodl.io.coordinates import read_coordinates, write_coordinates
-from cryodl.io.star import read_star_column
+from cryodl.io.star import read_tables
 from cryodl.micrographs.compare import comparable_scores, group_picks, merge_group
 from cryodl.running.cli import main
 
@@ -221,8 +221,9 @@ def test_sets_without_a_common_micrograph_are_told_so(picks):
 
 def test_every_particle_says_how_many_sets_found_it_and_none_is_lost(picks):
     assert consensus(picks) == 0
-    assert read_star_column(picks / "out/m1.star", "_cryodlNumberOfSets") == ["3", "2"]
-    assert read_star_column(picks / "out/candidates/m1.star", "_cryodlNumberOfSets") == ["3", "2", "1"]
+    for folder, numbers in (("out", ["3", "2"]), ("out/candidates", ["3", "2", "1"])):
+        (columns,) = read_tables(picks / folder / "m1.star").values()
+        assert list(columns["cryodlNumberOfSets"]) == numbers
     assert read_coordinates(picks / "out/candidates")["m2_autopick"][0].tolist() == [[5, 5]]
 
 

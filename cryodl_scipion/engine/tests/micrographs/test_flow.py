@@ -11,7 +11,7 @@ from synthetic import lopsided_density, write_mrc
 from cryodl.contract import Result
 from cryodl.core.geometry import inside
 from cryodl.io.coordinates import read_coordinates, write_coordinates
-from cryodl.io.star import read_star_column
+from cryodl.io.star import read_tables
 from cryodl.running.cli import main
 
 pytestmark = pytest.mark.slow
@@ -167,7 +167,8 @@ def test_what_was_simulated_is_documented(flow):
     with mrcfile.open(folder / "sim/micrographs/simulated_0001.mrc") as mrc:
         assert mrc.data.shape == (512, 512) and abs(float(mrc.voxel_size.x) - 4.0) < 1e-4
     star = folder / "sim/coordinates/simulated_0001.star"
-    u, v = (np.array(read_star_column(star, f"_rlnDefocus{x}"), float) for x in "UV")
+    (columns,) = read_tables(star).values()
+    u, v = (np.array(columns[f"rlnDefocus{x}"], float) for x in "UV")
     assert (8000 - 300 <= v).all() and (v <= u).all() and (u <= 25000 + 300).all() and len(set(u)) == 1
     values = (folder / "sim/ctf/simulated_0001.txt").read_text().splitlines()[-1].split()
     assert len(values) == 7 and np.allclose([float(values[1]), float(values[2])], [u[0], v[0]], atol=0.01)

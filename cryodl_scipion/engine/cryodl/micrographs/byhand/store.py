@@ -194,7 +194,9 @@ def read_corrections(folder: str | os.PathLike[str], names: typing.Iterable[str]
     for name, (yx, sure) in align_keys(every, names).items():
         if name in names:
             certain[name], machine[name] = yx[sure], yx[~sure]
-    removed = _positions(folder / REMOVED, names)
+    gone = folder / REMOVED
+    lists = align_keys(read_coordinates(gone), names) if any(gone.glob("*.star")) else {}
+    removed = {name: yx for name, (yx, _) in lists.items() if name in names}
     masks = {path.stem: str(path) for path in sorted((folder / IGNORED).glob("*.mrc")) if path.stem in names}
     return Corrections(certain, machine, removed, masks, (folder / FROM_CLASSES).exists(), (folder / ANSWERS).exists())
 
@@ -203,8 +205,3 @@ def _certainty(path: Path, count: int) -> np.ndarray:
     """(n,) bool of a list of so many picks; one without the column is another program's: nothing in it is certain."""
     words = [word for table in read_tables(path).values() for word in table.get(CERTAIN, ())]
     return np.array([word != "0" for word in words], bool) if len(words) == count else np.zeros(count, bool)
-
-
-def _positions(folder: Path, names: set[str]) -> dict[str, np.ndarray]:
-    lists = align_keys(read_coordinates(folder), names) if any(folder.glob("*.star")) else {}
-    return {name: yx for name, (yx, _) in lists.items() if name in names}

@@ -14,8 +14,6 @@ from ...io.coordinates import COORDINATE_SUFFIXES, read_coordinates
 from ...io.files import micrograph_key
 from ...io.micrographs import micrograph_shape, read_micrograph
 
-MASK_SUFFIX = ".mrc"
-
 
 class Uncertain(typing.NamedTuple):
     """circles: (n, 2) yx of their centres in px of the micrograph. mask: path of a mask file, or None."""
@@ -32,7 +30,7 @@ def read_uncertain(source: str | os.PathLike[str]) -> dict[str, Uncertain]:
         raise FileNotFoundError(f"Uncertain regions (--uncertain) {source} do not exist.")
     files = [source] if source.is_file() else sorted(p for p in source.iterdir() if not p.name.startswith("."))
     masks, with_coordinates = dict[str, str](), any(p.suffix.lower() in COORDINATE_SUFFIXES for p in files)
-    for path in (p for p in files if p.suffix.lower() == MASK_SUFFIX):
+    for path in (p for p in files if p.suffix.lower() == ".mrc"):
         key = micrograph_key(path)
         if key in masks:
             raise ValueError(f"There are two masks for the micrograph {key}: {masks[key]} and {path}. Keep one.")
