@@ -246,6 +246,16 @@ def test_a_size_counts_however_many_micrographs_it_took(general, monkeypatch, ag
     assert outputs(general)["expected"] is None and outputs(general)["questions"], "widths of long particles, or lumps"
 
 
+@pytest.mark.parametrize("micrographs, asked", [(2, 2), (3, 3), (1, 1)])
+def test_scores_are_told_by_as_many_micrographs_as_the_size(general, monkeypatch, micrographs, asked):
+    """Those five that were asked showed noise alone, where eight had shown a size: 160 false picks, and unsure."""
+    size = dataclasses.asdict(Size(120.0, 30.0, micrographs))
+    monkeypatch.setattr(adaptation, "ASKED_OF", 1)
+    monkeypatch.setattr(adaptation, "_sized", lambda settings, *a: dataclasses.replace(settings, size=size))
+    assert run(general) == 0
+    assert len(json.loads((general / "out/pick.json").read_text())["asked"]) == asked
+
+
 @pytest.mark.parametrize("found, agreement, kept", [(65.0, 0.7, True), (65.0, 0.98, False), (400.0, 0.7, False)])
 def test_only_clear_particles_are_far_narrower_than_stated(general, monkeypatch, capsys, found, agreement, kept):
     """As spots of noise did: 5,056 picks of 65 Å where 28 particles of 195 Å are."""

@@ -299,6 +299,7 @@ def test_a_micrograph_that_cannot_be_read_is_said_and_not_answered_about(session
         (lambda d: d["parts"][0].update(candidates=-5), "other numbers of candidates"),
         (lambda d: d["places"][3].update(score=7.0), "scores that are not between 0 and 1"),
         (lambda d: d["places"][3].update(answer="maybe"), "none of yes, no and unclear"),
+        (lambda d: d["parts"][0].update(lowest=float("nan")), "positions or scores that are no numbers"),
         (lambda d: d.pop("parts"), "is damaged, or not what its name says"),
     ],
 )

@@ -203,7 +203,7 @@ def read_questions(path: str | os.PathLike[str]) -> Questions:
     if not places or not all(0 <= q.part < len(parts) and q.answer in ("", YES, NO, UNCLEAR) for q in places):
         raise ValueError("it has no questions, or answers that are none of yes, no and unclear")
     scores = tuple(float(score) for score in found["scores"])
-    if not np.isfinite([*scores, *(v for q in places for v in (q.y, q.x, q.score, *(q.at or ())))]).all():
+    if not np.isfinite([*(p.lowest for p in parts), *(v for q in places for v in (q.y, q.x, *(q.at or ())))]).all():
         raise ValueError("it has positions or scores that are no numbers")
     if not all(0 <= v <= 1 for v in (*scores, *(q.score for q in places))):
         raise ValueError("it has scores that are not between 0 and 1")

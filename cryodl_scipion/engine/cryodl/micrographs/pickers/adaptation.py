@@ -164,7 +164,8 @@ class _Asked:
         key = contrast, known[0].scale
         if key not in self._found:
             look = lambda path: (path, *_candidates(known[0], self.picker, contrast, self.prepared(path, known[0])))
-            self._found[key] = read_some(look, self.paths, ASKED_OF)
+            sized = (known[0].size or {}).get("micrographs", 0)  # more, where the first ones show no particles
+            self._found[key] = read_some(look, self.paths, max(ASKED_OF, sized))
             self.picker.seen |= {(path, *key): (yx, raw) for path, yx, raw in self._found[key]}
         return self._found[key]
 
