@@ -194,6 +194,15 @@ def test_a_broken_micrograph_is_skipped_and_named(mics):
     assert result.outputs["good"] == ["clean", "ice"] and not (mics / "out/empty.json").exists()
 
 
+def test_what_could_not_be_read_stays_in_the_table_when_others_come(mics):
+    write_mrc(mics / "mics/empty.mrc", np.zeros((200, 200), np.float32))
+    assert assess(mics) == 0
+    assert assess(mics, micrographs=[str(mics / "mics/clean.mrc")]) == 0
+    assert table(mics)["empty"]["verdict"] == "unreadable" and "constant" in table(mics)["empty"]["reason"]
+    (mics / "mics/empty.mrc").write_bytes((mics / "mics/clean.mrc").read_bytes())
+    assert assess(mics) == 0 and table(mics)["empty"]["verdict"] == "good"
+
+
 def test_metrics_of_a_micrograph_that_broke_later_do_not_stay(mics):
     assert assess(mics) == 0 and outputs(mics)["good"] == ["clean", "ice"]
     whole = (mics / "mics/clean.mrc").read_bytes()

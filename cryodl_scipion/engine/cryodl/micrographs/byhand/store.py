@@ -185,15 +185,14 @@ def read_corrections(folder: str | os.PathLike[str], names: typing.Iterable[str]
             f"{folder} has no corrections: none of its STAR files has the column {CERTAIN}. Make them with `cryodl "
             "pick-by-hand --coordinates FOLDER --start-from PICKS`."
         )
-    certain, machine = dict[str, np.ndarray](), dict[str, np.ndarray]()
     every = {
         key: (yx, _certainty(path, len(yx)))
         for path in sorted(folder.glob("*.star"))
         for key, (yx, _) in read_coordinates(path).items()
     }
-    for name, (yx, sure) in align_keys(every, names).items():
-        if name in names:
-            certain[name], machine[name] = yx[sure], yx[~sure]
+    mine = {name: found for name, found in align_keys(every, names).items() if name in names}
+    certain = {name: yx[sure] for name, (yx, sure) in mine.items()}
+    machine = {name: yx[~sure] for name, (yx, sure) in mine.items()}
     gone = folder / REMOVED
     lists = align_keys(read_coordinates(gone), names) if any(gone.glob("*.star")) else {}
     removed = {name: yx for name, (yx, _) in lists.items() if name in names}

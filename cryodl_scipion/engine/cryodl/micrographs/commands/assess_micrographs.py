@@ -7,6 +7,7 @@ micrographs may arrive in several runs; other limits only cost a moment. A micro
 from simulated ones, or beyond a limit. Micrographs that cannot be read stand in the table with the verdict
 'unreadable'. Measure what is not measured yet, then judge all."""
 
+import csv
 from pathlib import Path
 
 from ...contract import AssessMicrographsConfig, AssessMicrographsOutputs, counted, describe_all, some_names, write_json
@@ -72,8 +73,11 @@ def assess_micrographs(config: AssessMicrographsConfig, run: Run) -> AssessMicro
     verdicts = {name: judge_record(record, config) for name, record in records.items()}
     told = lambda value: "" if value is None else f"{value:.4f}" if isinstance(value, float) else value
     rows = [[name, *(told(records[name][f]) for f in METRICS), *verdicts[name]] for name in sorted(records)]
-    unreadable = [[item.item, *[""] * len(METRICS), "unreadable", item.reason] for item in run.skipped]
-    files.write_csv(folder / "micrographs.csv", COLUMNS, rows + unreadable)
+    summary = folder / "micrographs.csv"
+    earlier = csv.reader(files.read_text(summary).splitlines()) if summary.exists() else ()
+    unreadable = {row[0]: row for row in earlier if row[-2:-1] == ["unreadable"] and row[0] not in records}
+    unreadable |= {item.item: [item.item, *[""] * len(METRICS), "unreadable", item.reason] for item in run.skipped}
+    files.write_csv(summary, COLUMNS, rows + list(unreadable.values()))
     for verdict in ("good", "bad"):
         paths = (records[n]["path"] for n in sorted(records) if verdicts[n][0] == verdict)
         files.write_text(folder / f"{verdict}.txt", "".join(f"{path}\n" for path in paths))
@@ -92,6 +96,4 @@ def assess_micrographs(config: AssessMicrographsConfig, run: Run) -> AssessMicro
     metrics = {
         n: dict({f: records[n][f] for f in METRICS}, verdict=verdicts[n][0], reason=verdicts[n][1]) for n in mine
     }
-    return AssessMicrographsOutputs(
-        folder=str(folder), table=str(folder / "micrographs.csv"), metrics=metrics, good=good, bad=bad
-    )
+    return AssessMicrographsOutputs(folder=str(folder), table=str(summary), metrics=metrics, good=good, bad=bad)

@@ -7,7 +7,6 @@ starts from the weights of the one before, and is kept only if its validation me
 Labelled micrographs for training and for validation, never the same position in both."""
 
 import copy
-import csv
 import dataclasses
 import typing
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch
 
 from ...contract import TrainPickerConfig
 from ...core.calibration import calibrate
-from ...io.files import write_csv
+from ...io.files import whole_rows, write_csv
 from ...learning.recipe import fit_task
 from ...learning.training import METRICS, FitReport
 from ...simulate.particles import far
@@ -165,14 +164,10 @@ def false_positives(task: PickerTask) -> list[np.ndarray]:
 
 def _add_metrics(folder: Path, part: Path, steps: int) -> None:
     """Add a round's learning curve to that of the rounds before, which end at `steps`; done again, it is the same."""
-    rows = [row for row in _rows(folder / METRICS) if int(row["step"]) <= steps]
+    rows = [row for row in whole_rows(folder / METRICS) if int(row["step"]) <= steps]
     last = float(rows[-1]["seconds"])
     rows += [
-        {**row, "step": int(row["step"]) + steps, "seconds": round(float(row["seconds"]) + last, 2)}
-        for row in _rows(part / METRICS)
+        {**row, "step": str(int(row["step"]) + steps), "seconds": str(round(float(row["seconds"]) + last, 2))}
+        for row in whole_rows(part / METRICS)
     ]
     write_csv(folder / METRICS, list(rows[0]), (list(row.values()) for row in rows))
-
-
-def _rows(path: Path) -> list[dict[str, typing.Any]]:
-    return list(csv.DictReader(path.read_text("utf-8").splitlines()))
