@@ -21,7 +21,7 @@ from ..normalize import Prepared, prepare_micrograph
 from .general_view import ContrastFound, compare_contrasts
 from .pick_record import ASKED_OF, PickSettings, typical_contrast
 from .predict import Picker, working_factor
-from .size import FAR, MICROGRAPHS, MORE, NARROW, SIDE, WHOLE, ScaleCandidates, Size, find_size
+from .size import FAR, MICROGRAPHS, MORE, SIDE, WHOLE, ScaleCandidates, Size, find_size
 from .thresholds import expected_counts, threshold_uncertainty
 
 Found = list[tuple[str, np.ndarray, np.ndarray]]  # path, yx (n, 2) and raw scores (n,) of micrographs
@@ -224,7 +224,7 @@ def _size(settings: typing.Any, paths: typing.Sequence[str], picker: Picker, con
         known.clear()  # names of images that are gone are given again
         found = find_size(look, paths, settings.pixel_size, number=MORE)
         # in so many there are spots of dirt, of all widths
-        return found if found and found.spread <= NARROW else None
+        return None if found and found.dirty else found
     finally:
         picker.spares_outliers = spares
 
