@@ -24,7 +24,7 @@ import matplotlib.pyplot as plt  # noqa: E402  (after the choice of backend)
 import mrcfile  # noqa: E402
 import numpy as np  # noqa: E402
 from pwem.protocols import ProtImportMicrographs  # noqa: E402  (after the domain)
-from pyworkflow.project import Manager  # noqa: E402
+from pyworkflow.project import Manager, Project  # noqa: E402
 from relion.protocols import ProtRelionClassify2D, ProtRelionExtractParticles  # noqa: E402
 from scipy.ndimage import gaussian_filter  # noqa: E402
 
@@ -66,7 +66,7 @@ def main() -> None:
 def projectNames(name: str) -> Any:
     """(newest existing project, name that is free); the first is None if there is none. name, name_2, name_3 ..."""
     manager, newest, number = Manager(), None, 1
-    free = name
+    free = name = Project.cleanProjectName(name)  # as createProject does, which clears a folder of that name
     while manager.hasProject(free):
         newest, number = free, number + 1
         free = f"{name}_{number}"
