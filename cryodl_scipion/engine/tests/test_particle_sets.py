@@ -275,6 +275,7 @@ ONE_PLACE = dict(rlnMicrographName=["m1.mrc"] * 2, rlnCoordinateX=[60, 60], rlnC
         ({}, [1.0], True),
         (dict(rlnCoordinateX=[60, 70]), [1.0], False),
         (dict(rlnCoordinateX=[60, 70]), [0.0], False),  # not known: all would lie at 0
+        (dict(rlnCoordinateX=[60, 61.5]), [1.0], False),  # Scipion's word for not known: 3 Å apart, not 1.5
         (dict(rlnMicrographName=["m1.mrc", "m2.mrc"]), [1.0], False),
         (dict(rlnHelicalTubeID=[1, 1]), [1.0], False),
         (dict(rlnCoordinateX=["nan", 60]), [1.0], False),  # their images are good nevertheless

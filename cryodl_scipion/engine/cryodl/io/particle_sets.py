@@ -322,7 +322,7 @@ def same_places(particles: ParticleSet) -> np.ndarray:
         return np.arange(len(single))
     pixel_size, width = particles.pixel_size, particles.box * particles.pixel_size
     shifts = 0 if particles.shifts_yx is None else particles.shifts_yx * pixel_size
-    if sizes is not None and (sizes > 0).all():
+    if sizes is not None and (sizes > 0).all() and (sizes != 1).any():  # Scipion's plugin of RELION writes 1 for "?"
         pixel_size = sizes[optics_rows(particles.optics_columns, particles.columns, particles.path)]
     micrograph = np.unique(list(particles.micrographs), return_inverse=True)[1]
     points = np.column_stack([2 * width * micrograph, yx * pixel_size + shifts])[single]
