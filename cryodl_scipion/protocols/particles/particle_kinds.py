@@ -58,10 +58,14 @@ def _checkRaw(particles: SetOfParticles, what: str) -> List[str]:
     )
 
 
+def hasCtf(particles: SetOfParticles) -> bool:
+    """Whether particles have CTFs. Of joined sets that say so Scipion drops all where some had none; others note 0."""
+    first = arriving.firstOf(particles) if particles.hasCTF() else None
+    return first is not None and first.hasCTF() and first.getCTF().getDefocusU() > 0
+
+
 def _checkNeeds(particles: SetOfParticles, need: Tuple[str, ...], what: str) -> List[str]:
     first, alignments = arriving.firstOf(particles), {"2D": "only a 2-D alignment", "3D": "a 3-D alignment of volumes"}
-    # programs that know no CTF note a defocus of 0
-    hasCtf = particles.hasCTF() and first.hasCTF() and first.getCTF().getDefocusU()
     return (
         sayIf(
             "angles" in need and not (particles.hasAlignmentProj() and first.hasTransform()),
@@ -70,10 +74,11 @@ def _checkNeeds(particles: SetOfParticles, need: Tuple[str, ...], what: str) -> 
             "orientations*.",
         )
         or sayIf(
-            "ctf" in need and not hasCtf, f"The {what} have no CTF. Extract them with the CTFs of their micrographs."
+            "ctf" in need and not hasCtf(particles),
+            f"The {what} have no CTF. Extract them with the CTFs of their micrographs.",
         )
         or sayIf(
-            hasCtf and not relion_star.knowsMicroscope(particles),
+            hasCtf(particles) and not relion_star.knowsMicroscope(particles),
             f"The {what} have a CTF, but no voltage, spherical aberration or amplitude contrast. Import the "
             "micrographs with them.",
         )
@@ -187,7 +192,7 @@ class ParticlesBase(OneRunBase):
 class Particles(Pointing):
     """Particles, which are written as a STAR file for the engine.
 
-    need: of 'angles', 'ctf' and 'raw'; what, minimum: see checkParticles. finite: see there."""
+    need: of 'angles', 'ctf' and 'raw'; what, minimum, finite: see checkParticles. bare: said of those without CTF."""
 
     CLASSES, LABEL, to = "SetOfParticles", "Input particles", ("particles",)
 
@@ -199,10 +204,11 @@ class Particles(Pointing):
         finite: bool = True,
         what: str = "particles",
         minimum: int = 1,
+        bare: str = "",
         **others: Any,
     ) -> None:
         super().__init__(name, help, **others)
-        self._need, self._finite, self._what, self._minimum = tuple(need), finite, what, minimum
+        self._need, self._finite, self._what, self._minimum, self._bare = tuple(need), finite, what, minimum, bare
         self.KNOWN_AS = "set_of_" + self.fills[0]
 
     def valuesOf(self, protocol: Any, found: SetOfParticles) -> Dict[str, Any]:
@@ -217,6 +223,9 @@ class Particles(Pointing):
             (found.getPrefix() or "").strip() and protocol.worksInStreaming(),  # whose file is read anew
             f"The {self._what} are one class of a set of classes. Make a set of particles of it, and choose that.",
         ) or checkParticles(found, self._need, self._what, self._minimum, self._finite)
+
+    def warn(self, protocol: Any, found: SetOfParticles) -> List[str]:
+        return sayIf(self._bare and not hasCtf(found), self._bare)
 
 
 class ParticlesOrAverages(Particles):

@@ -54,6 +54,7 @@ class CryodlProtClassify2D(
             "Raw particles of one box size, as extracted. Existing angles are not used.",
             need=("raw",),
             finite=False,
+            bare="The particles have no CTF: averages are not corrected. Estimate it, then extract them with it.",
         ),
     )
     NOT_ON_FORM = {
@@ -300,13 +301,6 @@ class CryodlProtClassify2D(
         ) + checks.sayIf(
             mask > width > 0,
             f"Mask diameter is {mask:g} Å, but the images are {width:.0f} Å wide. Choose less, or leave it empty.",
-        )
-
-    def _warnings(self) -> List[str]:
-        particles = self.inputParticles.get()
-        return checks.sayIf(
-            particles is not None and not particles.hasCTF(),
-            "The particles have no CTF: averages are not corrected. Estimate it (CTFFIND), then extract them with it.",
         )
 
     def _summary(self) -> List[str]:

@@ -14,7 +14,7 @@ from ...engine.cryodl import contract
 from .. import kinds, model_field
 from ..checks import checkModelFolder, sayIf
 from .particle_batches import ParticleBatches
-from .particle_kinds import WHAT_FOR, Particles, checkParticles, checkStacks
+from .particle_kinds import WHAT_FOR, Particles, checkParticles, checkStacks, hasCtf
 
 _DENOISE, _BACK = range(2)  # what to do
 
@@ -171,7 +171,7 @@ class CryodlProtDenoise(ParticleBatches[contract.DenoiseConfig, contract.Denoise
             )
             + self._pixelWarnings(particles)
             + sayIf(
-                self._isBlind() and particles is not None and not particles.hasCTF(),
+                self._isBlind() and particles is not None and not hasCtf(particles),
                 "The particles have no CTF: the denoised images keep its effect.",
             )
         )

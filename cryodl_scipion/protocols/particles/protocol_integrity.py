@@ -91,16 +91,13 @@ class CryodlProtIntegrity(engine_protocol.OneRun[AssessIntegrityConfig, AssessIn
         made.copyInfo(self.inputParticles.get())
         return made
 
-    def _structures(self) -> List[Volume]:
-        return self._pointed("inputStructures")
-
     def _volumes(self) -> Optional[List[Volume]]:
-        volumes = self._structures()
+        volumes = self._pointed("inputStructures")
         return volumes if all(hasattr(volume, "getSamplingRate") for volume in volumes) else None
 
     def getNames(self) -> List[str]:
         given = [name.strip() for name in (self.compositionNames.get() or "").split(",") if name.strip()]
-        files = [os.path.basename(structureFileOf(structure)) for structure in self._structures()]
+        files = [os.path.basename(structureFileOf(structure)) for structure in self._pointed("inputStructures")]
         names = [re.sub(r"\.(gz|mrc|map|pdb|cif|ent|mmcif|ccp4|rec)\b", "", name) for name in files]
         alike = len(set(names)) < len(names)
         return given or [f"{name} {number}" if alike else name for number, name in enumerate(names, 1)]
@@ -109,7 +106,7 @@ class CryodlProtIntegrity(engine_protocol.OneRun[AssessIntegrityConfig, AssessIn
         return dataclasses.replace(config, names=tuple(self.getNames()))
 
     def _checkTogether(self) -> List[str]:
-        structures, names, least = self._structures(), self.getNames(), self.minimumProbability.get()
+        structures, names, least = self._pointed("inputStructures"), self.getNames(), self.minimumProbability.get()
         errors = kinds.sayIf(
             len(names) != len(structures),
             f"{len(structures)} compositions need as many names, not {len(names)}. Give one for each, separated by "

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from metadataviewer.model import ObjectManager, Page
 from pwem.constants import ALIGN_2D
 from pwem.objects import Class2D, SetOfAverages, SetOfClasses2D
-from pwem.protocols import ProtExtractCoords
+from pwem.protocols import ProtExtractCoords, ProtUnionSet
 from pwem.viewers.mdviewer.sqlite_dao import ScipionSetsDAO
 from pwem.viewers.mdviewer.viewer import MDView
-from pyworkflow.object import Float
+from pyworkflow.object import Float, Pointer
 
 from ...convert.particles.classes2d import (
     FIT,
@@ -28,7 +28,7 @@ from ...convert.particles.classes2d import (
     writeAverages,
 )
 from ...convert.relion_star import readColumns
-from ...protocols import CryodlProtClassify2D, CryodlProtIdentify, CryodlProtSelectClasses, inputs
+from ...protocols import CryodlProtClassify2D, CryodlProtDenoise, CryodlProtIdentify, CryodlProtSelectClasses, inputs
 from ...viewers.model_window import cardLines
 from ...viewers.panels_viewer import PanelsViewer, whyEnded
 from ...viewers.particles.viewer_classes2d import SCORE as BY_SCORE
@@ -123,6 +123,15 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         self.assertIn("denoised images", " ".join(denoised.validate()))
         bare = makeParticles(self, "bare2d", ctf=False)
         self.assertIn("have no CTF", " ".join(self.classify(bare, run=False)._warnings()))
+        union = self.newProtocol(ProtUnionSet, inputType=0)  # of which Scipion drops the CTFs, but not the word of them
+        for run in (self.raw, bare):
+            union.inputSets.append(Pointer(run, extended="outputParticles"))
+        self.launchProtocol(union)
+        joined = dict(inputParticles=(union, "outputSet"))
+        self.assertTrue(union.outputSet.hasCTF())
+        for protocolClass in (CryodlProtClassify2D, CryodlProtDenoise):
+            warnings = self.makeProtocol(protocolClass, joined, useGpu=False)._warnings()
+            self.assertIn("The particles have no CTF", " ".join(warnings))
 
     def test_classes_and_averages_may_be_identified(self):
         for source in ("outputClasses", "outputAverages"):
