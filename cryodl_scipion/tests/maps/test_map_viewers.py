@@ -103,9 +103,10 @@ class TestCryodlMapViewers(PanelsTest, MapsTest):
     def test_a_map_that_was_not_changed_says_so_above_its_slices(self):
         viewer = self.viewer(self.improved)
         self.assertIn("map of doubt", viewer.showSlices(viewer._data())._arguments[3][0])
-        why = dict(unchanged="The map is not changed. Give the resolution (--resolution).", doubt=None)
+        why = dict(unchanged="It is not changed. Give the resolution (--resolution).", doubt=None, half_map_test={})
         made = {n: (v, dataclasses.replace(o, **why)) for n, (v, o) in viewer._data().items()}
-        self.assertEqual(viewer.showSlices(made)._arguments[3], ["The map is not changed. Give the resolution."])
+        self.assertEqual(viewer.showSlices(made)._arguments[3], ["It is not changed. Give the resolution."])
+        self.assertEqual(viewer.showTest(made).getMessage(), "It is not changed. Give the resolution.")
 
     # ----- metrics
     def test_the_half_map_test_is_told_in_words_and_figures(self):

@@ -51,8 +51,8 @@ class CryodlImproveMapViewer(
     def showTest(self, made: Made) -> Any:
         tests = {name: outputs.half_map_test for name, (_, outputs) in made.items() if outputs.half_map_test}
         if not tests:
-            text = "There were no half-maps, so it is not known what is gained and what is invented. Use a map with "
-            return self.infoMessage(text + "half-maps.", "No half-map test")
+            why = " ".join(o.unchanged for _, o in made.values() if o.unchanged) or "Use a map with half-maps."
+            return self.infoMessage(form.inFormWords(self.protocol, why), "No half-map test")
         good, rows, sentences, keys = True, [], [], ("raw", "control", "improved", "crossed")
         for name, test in tests.items():
             passed, lines = half_map_verdict(test, BY_NETWORK)
