@@ -45,6 +45,9 @@ def growingParticles(test, name, first=FIRST, run=None):
     stored.setStreamState(Set.STREAM_OPEN)
     # what pyworkflow has copied of a run in another process has no name: stored so, the run would lose its output
     stored._objName, stored._objParentId = f"{run.strId()}.outputParticles", run.getObjId()
+    acquisition = stored.getAcquisition()  # nor have its parts
+    acquisition._objName = f"{run.strId()}.{stored.strId()}._acquisition"
+    acquisition._objParentId = stored.getObjId()
     run._store(stored)
     return run, lambda: grow(whole[first:], Set.STREAM_OPEN), lambda: grow([], Set.STREAM_CLOSED)
 
