@@ -22,6 +22,7 @@ from tomo.objects import (
 )
 
 from ...engine.cryodl.contract import some_names
+from ..arriving import firstOf
 from ..form import sayIf
 from ..maps import structureFileOf as fileOf
 from ..particles.particles import locationOf
@@ -159,10 +160,11 @@ def _rangesOf(images: SetOfSubTomograms) -> Dict[str, Any]:
 
 
 def tiltWarnings(subtomograms: EMSet, joined: Sequence[EMSet]) -> List[str]:
-    """Of joined sets Scipion keeps the tilt range of the first alone; a sentence where those `joined` are unknown."""
-    known = {*_rangesOf(imagesOf(subtomograms))}
-    if not known:
-        return []  # before all items are read
+    """Of `joined` sets Scipion keeps the first one's tilt range alone; a sentence where others, or all, are unknown."""
+    images, known = imagesOf(subtomograms), {*_rangesOf(imagesOf(subtomograms))}
+    if not known:  # before all items are read
+        told = _tiltsOf(images, None, joined)(firstOf(images))
+        return sayIf(not told, "Neither the subtomograms nor tomograms store a tilt range: the form's is used.")
     told = {item.getLocation() for one in joined for item in one}
     untold = (item for item, _ in tickedItems(subtomograms) if not (tiltRange(item) or item.getLocation() in told))
     names = {*map(_tomogramOf, untold)} - {"None"}

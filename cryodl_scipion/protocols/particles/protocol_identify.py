@@ -71,5 +71,4 @@ class CryodlProtIdentify(engine_protocol.OneRun[IdentifyConfig, IdentifyOutputs]
         return dict(settings, **{WRITTEN: settings[WRITTEN] + files})
 
     def getRanking(self) -> str:
-        made = self._made()
-        return "" if made is None else made.table
+        return str(getattr(self._made(), "table", ""))

@@ -4,9 +4,9 @@
 import dataclasses
 import os
 import re
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List
 
-from pwem.objects import EMObject, SetOfParticles, Volume
+from pwem.objects import EMObject, SetOfParticles
 from pyworkflow.protocol import params
 
 from ...convert.maps import structureFileOf
@@ -77,7 +77,9 @@ class CryodlProtIntegrity(engine_protocol.OneRun[AssessIntegrityConfig, AssessIn
         if not made.counts:
             return dict(outputParticles=output)
         classes = self._createSetOfClasses3D(self.inputParticles)
-        classifyByComposition(classes, made.particles, self.getNames(), self._volumes())
+        structures = self._pointed("inputStructures")
+        maps = structures if all(hasattr(one, "getSamplingRate") for one in structures) else None
+        classifyByComposition(classes, made.particles, self.getNames(), maps)
         outputs = dict(outputParticles=output, outputClasses=classes)
         for number, name in enumerate(self.getNames(), 1):
             subset = self._newSet(f"composition_{number}")
@@ -90,10 +92,6 @@ class CryodlProtIntegrity(engine_protocol.OneRun[AssessIntegrityConfig, AssessIn
         made = self._createSetOfParticles("_" + suffix)
         made.copyInfo(self.inputParticles.get())
         return made
-
-    def _volumes(self) -> Optional[List[Volume]]:
-        volumes = self._pointed("inputStructures")
-        return volumes if all(hasattr(volume, "getSamplingRate") for volume in volumes) else None
 
     def getNames(self) -> List[str]:
         given = [name.strip() for name in (self.compositionNames.get() or "").split(",") if name.strip()]

@@ -126,13 +126,14 @@ class TestCryodlSubtomogramFiles(SubtomogramsTest):
 
     def test_the_tilts_of_the_tomograms_serve_where_the_subtomograms_know_none(self):
         tomograms, bare = makeTomograms(self, ("TS_00", "TS_01")), makeSubtomograms(self, tilts=False)
+        run = self.makeProtocol(CryodlProtClassifySubtomograms, dict(inputSubtomograms=(bare, "outputSubtomograms")))
+        self.assertIn("nor tomograms store a tilt range: the form's is used", " ".join(run.warnings()))
         coordinates = SetOfCoordinates3D(filename=os.path.join(self.data, "c.sqlite"))
         coordinates.setPrecedents(Pointer(tomograms, extended="outputTomograms"))
         bare.outputSubtomograms.setCoordinates3D(coordinates)
         path = self.write(bare.outputSubtomograms)
         self.assertEqual(tableOf(path, "cryodlTiltMin", "cryodlTiltMax").tolist(), [[-50, 54]] * 10)
-        run = self.makeProtocol(CryodlProtClassifySubtomograms, dict(inputSubtomograms=(bare, "outputSubtomograms")))
-        self.assertNotIn("joined sub", " ".join(run.warnings()))
+        self.assertNotIn("tilt range", " ".join(run.warnings()))
         # Scipion joins sets with the coordinates of the first; the wedge of the others was the form's without a word
         coordinates.setPrecedents(Pointer(makeTomograms(self, ("TS_00",)), extended="outputTomograms"))
         self.assertIn("first set alone. For TS_01 its tilt range is used", " ".join(run.warnings()))
