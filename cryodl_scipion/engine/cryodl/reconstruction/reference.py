@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from ..contract import resolution_in_words, say_if
 from ..core.fourier import resolution_at
@@ -79,7 +80,7 @@ def _same_number(one: str, two: str) -> bool:
         return False
 
 
-FIRST_SHELLS = 3  # that agree in maps of noise by chance, since they have few voxels
+FIRST_SHELLS = 3  # that agree in maps of noise, or do not, by chance, since they have few voxels
 LIKE_NOISE = 1.2  # times the map's resolution: if noise reaches that, the map is not told from noise
 
 
@@ -89,8 +90,9 @@ class ReferenceTest:
 
     name: of the reference. search_resolution: Å, resolution limit of the search that gave the orientations. noise:
     (d // 2 + 1,) FSC that as many images of noise would have, or None; noise_resolution: Å where it falls below 0.143,
-    or None. corrected_resolution: Å where the map's FSC less the noise's falls below 0.143, see own_part; None if
-    that is in the first shells, or not known. beyond: mean FSC of the shells finer than search_resolution, or None."""
+    whatever it is in the first shells; corrected_resolution: Å where the map's FSC less the noise's does, see own_part;
+    both None if that is in the first shells, or not known. beyond: mean FSC of shells finer than search_resolution, or
+    None."""
 
     name: str
     search_resolution: float | None
@@ -101,8 +103,9 @@ class ReferenceTest:
 
     def like_noise(self, resolution: float | None) -> bool:
         """Whether a map of that resolution (Å, or None) has next to nothing more than noise."""
-        near = resolution and self.noise_resolution and self.noise_resolution < LIKE_NOISE * resolution
-        return bool(near) and self.corrected_resolution is None
+        if self.noise is None or resolution is None or self.corrected_resolution is not None:
+            return False
+        return self.noise_resolution is None or self.noise_resolution < LIKE_NOISE * resolution
 
     def sentences(self, resolution: float | None) -> list[str]:
         """What the user is told of a map of that resolution (Å, or None)."""
@@ -143,17 +146,28 @@ def tested(
     halves of a map of noise. noise_count: images of noise."""
     box, pixel_size = particles.box, particles.pixel_size
     compared = finest(particles, COMPARED) if shared_value(particles, COMPARED) else None
-    noise = None if noise_curve is None else fsc_of_more_images(noise_curve, len(particles) / noise_count)
-    own = None if noise is None else resolution_at(own_part(curve, noise), 0.143, pixel_size, box)
     first = len(curve) if compared is None else int(np.ceil(box * pixel_size / compared * 1.02)) + 1
+    noise = reached = own = None
+    if noise_curve is not None:
+        more = len(particles) / noise_count
+        noise, smooth = (fsc_of_more_images(one, more) for one in (noise_curve, _smooth(noise_curve)))
+        smooth[:FIRST_SHELLS] = 1.0
+        reached, own = (resolution_at(one, 0.143, pixel_size, box) for one in (smooth, own_part(curve, noise)))
+    coarsest = box * pixel_size / FIRST_SHELLS
     return ReferenceTest(
         shared_value(particles, REFERENCE),
         compared,
         noise,
-        None if noise is None else resolution_at(noise, 0.143, pixel_size, box),
-        None if own is None or own > box * pixel_size / FIRST_SHELLS else own,
+        reached if reached and reached <= coarsest else None,
+        own if own and own <= coarsest else None,
         float(curve[first:].mean()) if first < len(curve) - 1 else None,
     )
+
+
+def _smooth(curve: torch.Tensor) -> torch.Tensor:
+    """Mean of each shell and its neighbours by their voxels: one map of noise shows much chance."""
+    voxels = torch.arange(len(curve), dtype=curve.dtype, device=curve.device).square()
+    return (F.avg_pool1d((voxels * curve)[None], 3, 1, 1) / F.avg_pool1d(voxels[None], 3, 1, 1))[0]
 
 
 def fsc_of_more_images(curve: torch.Tensor, factor: float) -> torch.Tensor:

@@ -207,12 +207,22 @@ def test_good_news_is_no_warning(project):
 
 
 def test_what_the_first_shells_alone_have_beyond_noise_is_nothing_resolved(project):
-    curve = torch.tensor([1, 0.9, 0.6] + [0.0] * (BOX // 2 - 2))
+    curve = torch.exp(-torch.linspace(0, 4, BOX // 2 + 1).square())  # 0.143 at 5.5 shells, 23 Å
     particles = read_particles("p.star")
-    test = reference_test(particles, curve, curve - 0.4, 60)
-    assert test.corrected_resolution is None and test.like_noise(50.0) and not test.like_noise(20.0)
-    assert "Corrected for the FSC of noise: nothing is resolved." in test.sentences(50.0)
-    assert reference_test(particles, curve.clamp(min=0.5), curve - 0.4, 60).corrected_resolution
+    test = reference_test(particles, curve, 0.95 * curve, 60)
+    assert test.corrected_resolution is None and test.like_noise(23.0) and not test.like_noise(18.0)
+    assert "Corrected for the FSC of noise: nothing is resolved." in test.sentences(23.0)
+    assert reference_test(particles, curve.clamp(min=0.5), 0.3 * curve, 60).corrected_resolution
+
+
+def test_a_shell_of_few_voxels_does_not_hide_how_far_noise_reaches(project):
+    """400 images of noise, oriented: at the second shell the FSC was -0.25, and 122 Å were told."""
+    particles, left = read_particles("p.star"), [0.0] * (BOX // 2 - 9)
+    noise = torch.tensor([1, 0.76, -0.25, 0.45, 0.48, 0.27, 0.4, 0.32, 0.17, 0.19, *left])
+    found = reference_test(particles, torch.ones(BOX // 2 + 1), noise, len(particles)).noise_resolution
+    assert found == pytest.approx(particles.box * particles.pixel_size / 9, rel=0.05)
+    alone = reference_test(particles, noise.clone().fill_(1), torch.tensor([1, 0.76, 0.4, *left, *[0.0] * 7]), 60)
+    assert alone.noise_resolution is None and any("resolve nothing" in line for line in alone.sentences(20.0))
 
 
 def test_noise_in_place_of_fine_detail_shows_how_much_of_the_fsc_is_the_references(project):

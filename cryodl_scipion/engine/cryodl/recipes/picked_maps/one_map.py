@@ -161,10 +161,11 @@ def map_of_set(
         ReconstructConfig(particles=str(oriented), output=str(density), symmetry=config.symmetry), seed=seed
     ).outputs
     curve = structure_fsc(density, config.structure, made.pixel_size)
+    noise, search = made.noise_resolution, config.search_resolution(common.diameter)
     found = dict(
         particles=made.count,
         resolution=made.resolution,
-        noise_resolution=noise_resolution(made.noise_fsc, config.search_resolution(common.diameter), made),
+        noise_resolution=noise and max(noise, search),  # finer detail was not compared
         structure_resolution=resolution_at(curve, 0.5, made.pixel_size, made.box),
         fsc=list(made.fsc),
         structure_fsc=[round(float(value), 5) for value in curve],
@@ -215,18 +216,6 @@ def _extract(
             "particles (--maximum-particles)."
         )
     write_particles_star(particles, read_particles(extracted), {"rlnRandomSubset": halves})
-
-
-def noise_resolution(curve: list[float] | None, search: float, made: typing.Any) -> float | None:
-    """Å where the FSC of oriented noise falls below 0.143; detail finer than `search` (Å) was not compared, and counts
-    as zero. None without such an FSC, or if nothing agrees: the first shell alone, of a few voxels and a period as long
-    as the box, is no agreement. made: outputs of reconstruct."""
-    if curve is None:
-        return None
-    last = int(np.ceil(made.box * made.pixel_size / search))
-    compared = [v if shell <= last else 0.0 for shell, v in enumerate(curve)]
-    found = resolution_at(compared, 0.143, made.pixel_size, made.box)
-    return None if found is None or found > made.box * made.pixel_size / 2 else found
 
 
 def structure_fsc(path: Path, structure: str, pixel_size: float) -> torch.Tensor:
