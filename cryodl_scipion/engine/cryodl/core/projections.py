@@ -136,5 +136,4 @@ def _origin(frequency: torch.Tensor, middle: int, device: torch.device) -> torch
 def centre_crop(images: torch.Tensor, box: int) -> torch.Tensor:
     """Images cropped or padded with zeros, pixel d // 2 becoming pixel box // 2, (n, box, box). images: (n, d, d)."""
     before = box // 2 - images.shape[-1] // 2
-    after = box - images.shape[-1] - before
-    return F.pad(images, (before, after, before, after))
+    return F.pad(images, (before, box - images.shape[-1] - before) * 2)

@@ -18,6 +18,7 @@ EDGE, MASK = 0.05, 0.9  # of the box: width of the mask's soft edge, and its dia
 SMALLEST = 0.2  # of the box: the least diameter; a search compares detail in proportion to it, and takes hours
 CHANCE = 3.0  # standard deviations of the sum over coarse shells that noise has, above which halves agree
 MINIMUM = 1e-3  # smallest FSC that a shell is taken to have; the Wiener constant of the whole map comes from it
+LEAST = 0.1  # of an image's deviation, taken for its noise: images without noise around are not raised further
 LARGEST_PLACE = 0.5  # of the images, at one place: more have coordinates that say nothing
 
 
@@ -71,12 +72,16 @@ def half_reconstructions(
     device: torch.device,
     progress: typing.Callable[[int], typing.Any] = lambda count: None,
 ) -> Reconstruction:
-    """The Reconstruction of particles with angles. halves: (n,), 1 or 2. progress: called with each chunk's size."""
-    sums = []
+    """The Reconstruction of particles with angles, halves: (n,), 1 or 2. Offsets and scales of images, by what lies
+    outside of the circle in the box, do not count. progress: called with each chunk's size."""
+    sums, outside = [], from_middle(particles.box) > particles.box / 2
     for half in (1, 2):
         slices, rows = Slices(particles.box, device), np.nonzero(halves == half)[0]
         for part in np.split(rows, range(slices.chunk(), len(rows), slices.chunk())):
             images = cooled(particles.images(part))
+            spread, middle = torch.std_mean(images[:, outside], 1)
+            spread = spread.clamp(min=LEAST * images.std((1, 2)).clamp(min=1e-30))[:, None, None]
+            images = (images - middle[:, None, None]) / spread
             slices.add(images, *particles.poses(part), *factors(particles, part, slices.padded, config.correct_ctf))
             progress(len(part))
         sums.append(slices.finished(config.symmetry))
@@ -130,12 +135,9 @@ def factors(
 
 def wiener_constants(curve: torch.Tensor) -> torch.Tensor:
     """One over the signal-to-noise ratio of the whole map, from the FSC F of its halves: FSC of the whole is 2 F / (1 +
-    F).
-
-    Beyond the first shell without any correlation nothing is trusted.
-
-    curve: (d // 2 + 1,). Returns (d // 2 + 1,). Source: Rosenthal and Henderson (2003), Optimal determination of
-    particle orientation, absolute hand, and contrast loss in single-particle electron cryomicroscopy."""
+    F). Beyond the first shell without any correlation nothing is trusted. curve: (d // 2 + 1,). Returns (d // 2 + 1,).
+    Source: Rosenthal and Henderson (2003), Optimal determination of particle orientation, absolute hand, and contrast
+    loss in single-particle electron cryomicroscopy."""
     curve = curve.clamp(MINIMUM, 1 - 1e-4)
     gone = torch.cumsum((curve <= MINIMUM).long(), 0) > 0
     whole = torch.where(gone, torch.full_like(curve, MINIMUM), 2 * curve / (1 + curve))

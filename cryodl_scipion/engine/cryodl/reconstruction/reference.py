@@ -91,8 +91,7 @@ class ReferenceTest:
     name: of the reference. search_resolution: Å, resolution limit of the search that gave the orientations. noise:
     (d // 2 + 1,) FSC that as many images of noise would have, or None; noise_resolution: Å where it falls below 0.143,
     whatever it is in the first shells; corrected_resolution: Å where the map's FSC less the noise's does, see own_part;
-    both None if that is in the first shells, or not known. beyond: mean FSC of shells finer than search_resolution, or
-    None."""
+    both None if that is in the first shells, or not known. beyond: mean FSC finer than search_resolution, or None."""
 
     name: str
     search_resolution: float | None

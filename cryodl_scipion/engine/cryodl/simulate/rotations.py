@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from ..core.projections import rotation_matrices  # noqa: F401, for those who rotate densities
+from ..core.volumes import cube_crop
 
 CHUNK_VOXELS = 2**24  # results computed at a time: their sampling positions take 12 bytes each
 
@@ -57,6 +58,5 @@ def finer(density: torch.Tensor, times: int) -> torch.Tensor:
     if times == 1:
         return density
     transform = torch.fft.fftshift(torch.fft.fftn(density.float()))
-    before = times * side // 2 - side // 2
-    transform = F.pad(transform, (before, times * side - side - before) * 3)
+    transform = cube_crop(transform, times * side)
     return (torch.fft.ifftn(torch.fft.ifftshift(transform)).real * times**3).contiguous()
