@@ -224,8 +224,8 @@ def test_twins_cannot_be_told_apart_however_they_lie(folder, monkeypatch, lies):
 
 
 def test_what_does_not_resemble_another_structure_stays_in_the_middle_and_a_copy_where_it_lies():
-    """It was moved by up to 5 voxels, 0.14 of the box, where shifts to 0.1 are searched; a copy by 0.03, which told three
-    copies of one molecule apart."""
+    """It was moved by up to 5 voxels, 0.14 of the box, where shifts to 0.1 are searched; a copy by 0.03, which told
+    three copies of one molecule apart."""
     of = lambda density: candidates.Candidate("one", "one.mrc", torch.from_numpy(density), 60.0)
     comparison, flat = SimpleNamespace(pixel_size=PIXEL, width=BOX * PIXEL), rod(9, 5) + rod(4, 9)
     near = shift(flat, (0, 0, 0.4))  # less than centring corrects
