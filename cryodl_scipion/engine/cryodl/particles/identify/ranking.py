@@ -100,9 +100,9 @@ COLUMNS = tuple("structure q share share_low share_high explained evidence decoy
 class Compared:
     """A structure and what was found of it. coarse: evidence of a particle, mean. full: the same in full detail; None
     where it was not compared so. decoys: (m,) means of its decoys' coarse evidence; empty where these were not asked.
-    alike: q against them. explained: evidence of its own particles over that of simulated ones; NaN where it was not
-    asked. gain: of these, held out, where explained is no clear answer. q: against decoys and rivals. share, low, high: of the particles. each:
-    (n,) coarse evidence of each particle. fit: AmplitudeFit, how strongly they show it, coarsely."""
+    alike: q against them. explained: evidence of its own particles over that of simulated ones; NaN where not asked.
+    gain: of these, held out, where explained is no clear answer. q: against decoys and rivals. share, low, high: of the
+    particles. each: (n,) coarse evidence of each particle. fit: AmplitudeFit, how strongly they show it, coarsely."""
 
     candidate: Candidate
     coarse: float
