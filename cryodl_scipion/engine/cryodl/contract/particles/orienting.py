@@ -216,7 +216,7 @@ class ReconstructOutputs(OrientedMapsOutputs):
         "FSC of the half-maps reconstructed from as many images of noise.", default=None
     )
     noise_resolution: typing.Optional[float] = output(
-        "Resolution at which the FSC of the noise half-maps falls below 0.143.", "Å", default=None
+        "Resolution at which the noise half-maps' FSC, mean of three shells, falls below 0.143.", "Å", default=None
     )
     corrected_resolution: typing.Optional[float] = output(
         "Resolution at which the FSC, corrected for the FSC of noise, falls below 0.143.", "Å", default=None
