@@ -71,4 +71,5 @@ class CryodlProtIdentify(engine_protocol.OneRun[IdentifyConfig, IdentifyOutputs]
         return dict(settings, **{WRITTEN: settings[WRITTEN] + files})
 
     def getRanking(self) -> str:
-        return str(getattr(self._made(), "table", ""))
+        made = self._made()
+        return "" if made is None else made.table
