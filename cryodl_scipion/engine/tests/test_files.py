@@ -98,7 +98,7 @@ def test_a_list_of_a_job_is_read_from_outside_of_the_project(tmp_path):
     assert expand_paths([str(job / "micrographs_ctf.star")]) == [str(tmp_path / "mics" / "one.mrc")]
 
 
-OPTICS = "data_optics\nloop_\n_rlnOpticsGroup\n_rlnMicrographPixelSize\n1 1.06\n2 1.065\n3 2.12\n"
+OPTICS = "data_optics\nloop_\n_rlnOpticsGroup\n_rlnMicrographPixelSize\n1 1.06\n2 1.065\n3 2.12\n4 0\n5 None\n"
 
 
 def test_a_list_of_two_pixel_sizes_is_refused_and_one_of_two_calibrations_is_read(tmp_path):
@@ -106,8 +106,9 @@ def test_a_list_of_two_pixel_sizes_is_refused_and_one_of_two_calibrations_is_rea
     for name in ("a.mrc", "b.mrc"):
         (tmp_path / name).touch()
     rows = "\ndata_micrographs\nloop_\n_rlnMicrographName\n_rlnOpticsGroup\na.mrc 1\nb.mrc {}\n"
-    listed.write_text(OPTICS + rows.format(2))
-    assert expand_paths([str(listed)]) == [str(tmp_path / "a.mrc"), str(tmp_path / "b.mrc")]
+    for group in (2, 4, 5):  # of the last two it is not known
+        listed.write_text(OPTICS + rows.format(group))
+        assert expand_paths([str(listed)]) == [str(tmp_path / "a.mrc"), str(tmp_path / "b.mrc")]
     listed.write_text(OPTICS + rows.format(3))
     with pytest.raises(ValueError, match=r"mics.star lists micrographs of 1.06 and 2.12 Å/px .* Write a list for each"):
         expand_paths([str(listed)])

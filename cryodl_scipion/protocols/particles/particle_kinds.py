@@ -61,7 +61,7 @@ def _checkRaw(particles: SetOfParticles, what: str) -> List[str]:
 def hasCtf(particles: SetOfParticles) -> bool:
     """Whether particles have CTFs. Of joined sets that say so Scipion drops all where some had none; others note 0."""
     first = arriving.firstOf(particles)
-    return particles.hasCTF() and (first is None or first.hasCTF() and first.getCTF().getDefocusU() > 0)
+    return particles.hasCTF() and (first is None or first.hasCTF() and (first.getCTF().getDefocusU() or 0) > 0)
 
 
 def _checkNeeds(particles: SetOfParticles, need: Tuple[str, ...], what: str) -> List[str]:

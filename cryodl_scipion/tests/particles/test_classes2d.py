@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from metadataviewer.model import ObjectManager, Page
 from pwem.constants import ALIGN_2D
-from pwem.objects import Class2D, SetOfAverages, SetOfClasses2D
+from pwem.objects import Class2D, CTFModel, SetOfAverages, SetOfClasses2D
 from pwem.protocols import ProtExtractCoords, ProtUnionSet
 from pwem.viewers.mdviewer.sqlite_dao import ScipionSetsDAO
 from pwem.viewers.mdviewer.viewer import MDView
@@ -29,6 +29,7 @@ from ...convert.particles.classes2d import (
 )
 from ...convert.relion_star import readColumns
 from ...protocols import CryodlProtClassify2D, CryodlProtDenoise, CryodlProtIdentify, CryodlProtSelectClasses, inputs
+from ...protocols.particles.particle_kinds import hasCtf
 from ...viewers.model_window import cardLines
 from ...viewers.panels_viewer import PanelsViewer, whyEnded
 from ...viewers.particles.viewer_classes2d import SCORE as BY_SCORE
@@ -123,6 +124,8 @@ class TestCryodlClasses2D(PanelsTest, ParticlesTest):
         self.assertIn("denoised images", " ".join(denoised.validate()))
         bare = makeParticles(self, "bare2d", ctf=False)
         self.assertIn("have no CTF", " ".join(self.classify(bare, run=False)._warnings()))
+        with mock.patch.object(CTFModel, "getDefocusU", lambda ctf: None):  # one that was never set
+            self.assertFalse(hasCtf(self.raw.outputParticles))
         union = self.newProtocol(ProtUnionSet, inputType=0)  # of which Scipion drops the CTFs, but not the word of them
         for run in (self.raw, bare):
             union.inputSets.append(Pointer(run, extended="outputParticles"))

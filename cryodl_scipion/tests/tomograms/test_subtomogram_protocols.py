@@ -12,7 +12,13 @@ from tomo.constants import TR_RELION
 from tomo.objects import SetOfCoordinates3D, SetOfSubTomograms
 
 from ...convert.relion_star import anglesOf, columnsOf, originOf, readColumns
-from ...convert.tomograms.subtomograms import classNames, describeSubtomogram, isAligned, writeSubtomograms
+from ...convert.tomograms.subtomograms import (
+    classNames,
+    describeSubtomogram,
+    isAligned,
+    tiltWarnings,
+    writeSubtomograms,
+)
 from ...protocols import (
     CryodlProtClassifySubtomograms,
     CryodlProtClusterSubtomograms,
@@ -128,6 +134,10 @@ class TestCryodlSubtomogramFiles(SubtomogramsTest):
         tomograms, bare = makeTomograms(self, ("TS_00", "TS_01")), makeSubtomograms(self, tilts=False)
         run = self.makeProtocol(CryodlProtClassifySubtomograms, dict(inputSubtomograms=(bare, "outputSubtomograms")))
         self.assertIn("nor tomograms store a tilt range: the form's is used", " ".join(run.warnings()))
+        empty = SetOfSubTomograms(filename=os.path.join(self.data, "empty.sqlite"))
+        empty.setSamplingRate(10.0)
+        empty.write()
+        self.assertEqual(tiltWarnings(empty, []), [])
         coordinates = SetOfCoordinates3D(filename=os.path.join(self.data, "c.sqlite"))
         coordinates.setPrecedents(Pointer(tomograms, extended="outputTomograms"))
         bare.outputSubtomograms.setCoordinates3D(coordinates)

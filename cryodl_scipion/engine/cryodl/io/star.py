@@ -78,7 +78,8 @@ def listed_micrographs(path: str | os.PathLike[str]) -> list[str]:
         raise ValueError(f"{path} has no column _rlnMicrographName.")
     optics = tables.get("optics", {})
     stated = dict(zip(optics.get("rlnOpticsGroup", ()), optics.get("rlnMicrographPixelSize", ())))
-    sizes = sorted({float(stated[group]) for group in listed.get("rlnOpticsGroup", ()) if group in stated})
+    words = {stated.get(group, "") for group in listed.get("rlnOpticsGroup", ())}
+    sizes = sorted(size for size in map(gemmi.cif.as_number, words) if size > 0)  # others are unknown
     if sizes and sizes[-1] > (1 + SAME_SIZE) * sizes[0]:
         raise ValueError(
             f"{path} lists micrographs of {' and '.join(f'{size:g}' for size in sizes)} Å/px (rlnMicrographPixelSize), "
