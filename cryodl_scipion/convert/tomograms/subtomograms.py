@@ -162,10 +162,10 @@ def _rangesOf(images: SetOfSubTomograms) -> Dict[str, Any]:
 def tiltWarnings(subtomograms: EMSet, joined: Sequence[EMSet]) -> List[str]:
     """Of `joined` sets Scipion keeps the first one's tilt range alone; a sentence where others, or all, are unknown."""
     images, known = imagesOf(subtomograms), {*_rangesOf(imagesOf(subtomograms))}
-    if not known:  # the first item tells of all
-        first = firstOf(images)
-        told = first is None or _tiltsOf(images, None, joined)(first)
-        return sayIf(not told, "Neither the subtomograms nor tomograms store a tilt range: the form's is used.")
+    if not known:  # before all items are read: the first one of a set tells of the others
+        firsts = [first for first in map(firstOf, [images, *joined]) if first is not None]
+        some = any(map(tiltRange, [images, *joined, *firsts])) or any(any(_rangesOf(one).values()) for one in joined)
+        return sayIf(firsts and not some, "No tilt range is stored in subtomograms or tomograms: the form's is used.")
     told = {item.getLocation() for one in joined for item in one}
     untold = (item for item, _ in tickedItems(subtomograms) if not (tiltRange(item) or item.getLocation() in told))
     names = {*map(_tomogramOf, untold)} - {"None"}

@@ -133,7 +133,7 @@ class TestCryodlSubtomogramFiles(SubtomogramsTest):
     def test_the_tilts_of_the_tomograms_serve_where_the_subtomograms_know_none(self):
         tomograms, bare = makeTomograms(self, ("TS_00", "TS_01")), makeSubtomograms(self, tilts=False)
         run = self.makeProtocol(CryodlProtClassifySubtomograms, dict(inputSubtomograms=(bare, "outputSubtomograms")))
-        self.assertIn("nor tomograms store a tilt range: the form's is used", " ".join(run.warnings()))
+        self.assertIn("No tilt range is stored", " ".join(run.warnings()))
         empty = SetOfSubTomograms(filename=os.path.join(self.data, "empty.sqlite"))
         empty.setSamplingRate(10.0)
         empty.write()

@@ -72,8 +72,8 @@ def half_reconstructions(
     device: torch.device,
     progress: typing.Callable[[int], typing.Any] = lambda count: None,
 ) -> Reconstruction:
-    """The Reconstruction of particles with angles, halves: (n,), 1 or 2. Offsets and scales of images, by what lies
-    outside of the circle in the box, do not count. progress: called with each chunk's size."""
+    """The Reconstruction of particles with angles. Offsets and scales of images, by what lies outside of the circle in
+    the box, do not count. halves: (n,), 1 or 2. progress: called with each chunk's size."""
     sums, outside = [], from_middle(particles.box) > particles.box / 2
     for half in (1, 2):
         slices, rows = Slices(particles.box, device), np.nonzero(halves == half)[0]
